@@ -1,0 +1,198 @@
+//! A delivery: a message together with the duty to answer for it exactly once.
+//!
+//! An answer moves the progress of the message's partition. A delivery that is dropped unanswered counts as failed:
+//! its offset stays unfinished, Kafka is never told of it, and it comes again after a restart or a rebalance.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::message::{Batch, MessageRef};
+use crate::progress::Progress;
+
+/// One assignment of one partition: the same partition assigned again is a new `Partition`, so that what is
+/// answered late for the old assignment moves nothing.
+#[derive(Debug)]
+pub struct Partition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The number of the partition in the topic.
+    pub number: i32,
+    progress: Mutex<Progress>,
+    revoked: AtomicBool,
+    held: AtomicBool,
+    abandoned: AtomicU64,
+}
+
+impl Partition {
+    /// A partition at the beginning of its assignment.
+    pub fn new(topic: Arc<str>, number: i32) -> Arc<Self> {
+        Arc::new(Self {
+            topic,
+            number,
+            progress: Mutex::default(),
+            revoked: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+            abandoned: AtomicU64::new(0),
+        })
+    }
+
+    /// The partition's progress. The lock is held for a few instructions and never across an await; a poisoned one
+    /// is used as it is, because no section leaves progress half changed.
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on no message of this assignment may start.
+    pub fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    /// Whether messages of this assignment may no longer start.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
+    /// Stops (or resumes) reading of this partition alone, while the others go on.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    /// Whether reading of this partition is stopped.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Deliveries of this assignment that were dropped unanswered; anything but 0 without a revocation is a bug.
+    pub fn abandoned(&self) -> u64 {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Display for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.topic, self.number)
+    }
+}
+
+/// A batch whose messages are noted in their partition's progress.
+#[derive(Debug)]
+pub struct Delivered {
+    batch: Batch,
+    partition: Arc<Partition>,
+    first_seq: u64,
+}
+
+impl Delivered {
+    /// Notes every message of `batch` in the progress of `partition` and returns a delivery for each.
+    pub fn deliver(batch: Batch, partition: Arc<Partition>) -> impl Iterator<Item = Delivery> {
+        let first_seq = {
+            let mut progress = partition.progress();
+            let mut seqs = batch.iter().map(|message| progress.deliver(message.offset()));
+            let first = seqs.next().unwrap_or_default();
+            seqs.for_each(drop);
+            first
+        };
+        let delivered = Arc::new(Self { batch, partition, first_seq });
+        (0..delivered.batch.len() as u32).map(move |index| Delivery {
+            delivered: delivered.clone(),
+            index,
+            attempt: 1,
+            previous_error: None,
+            answered: false,
+        })
+    }
+}
+
+/// One message and the duty to answer for it.
+#[derive(Debug)]
+pub struct Delivery {
+    delivered: Arc<Delivered>,
+    index: u32,
+    answered: bool,
+    /// Which call of `handle-message` this is for the message, from 1.
+    pub attempt: u32,
+    /// Why the attempt before this one failed.
+    pub previous_error: Option<Box<str>>,
+}
+
+impl Delivery {
+    /// The message.
+    pub fn message(&self) -> MessageRef<'_> {
+        self.delivered.batch.get(self.index as usize)
+    }
+
+    /// The assignment that the message belongs to.
+    pub fn partition(&self) -> &Arc<Partition> {
+        &self.delivered.partition
+    }
+
+    /// When the message was taken from Kafka.
+    pub fn fetched_at(&self) -> std::time::Instant {
+        self.delivered.batch.fetched_at()
+    }
+
+    /// Answers: the message is finished for good (handled, dead-lettered or skipped).
+    pub fn finish(mut self) {
+        self.answered = true;
+        self.delivered.partition.progress().finish(self.seq());
+    }
+
+    /// The same delivery in a batch of its own, so that holding it long (parked) does not hold its neighbours.
+    pub fn detached(mut self) -> Self {
+        self.answered = true;
+        let delivered =
+            Delivered { batch: self.message().detached(), partition: self.partition().clone(), first_seq: self.seq() };
+        Self {
+            delivered: Arc::new(delivered),
+            index: 0,
+            answered: false,
+            attempt: self.attempt,
+            previous_error: self.previous_error.take(),
+        }
+    }
+
+    fn seq(&self) -> u64 {
+        self.delivered.first_seq + u64::from(self.index)
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.delivered.partition.abandoned.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn deliveries(partition: &Arc<Partition>, offsets: std::ops::Range<i64>) -> Vec<Delivery> {
+        let mut batch = Batch::new(partition.topic.clone(), partition.number, Instant::now());
+        offsets.for_each(|offset| batch.push(offset, None, (None, Some(b"x")), []));
+        Delivered::deliver(batch, partition.clone()).collect()
+    }
+
+    #[test]
+    fn a_dropped_delivery_holds_the_watermark() {
+        let partition = Partition::new("t".into(), 0);
+        let mut deliveries = deliveries(&partition, 5..8);
+        drop(deliveries.remove(1));
+        deliveries.into_iter().for_each(Delivery::finish);
+        assert_eq!(partition.progress().watermark(), Some(6));
+        assert_eq!(partition.abandoned(), 1);
+    }
+
+    #[test]
+    fn a_detached_delivery_answers_for_the_same_message() {
+        let partition = Partition::new("t".into(), 0);
+        let mut deliveries = deliveries(&partition, 5..8);
+        let middle = deliveries.remove(1).detached();
+        deliveries.into_iter().for_each(Delivery::finish);
+        assert_eq!(middle.message().offset(), 6);
+        middle.finish();
+        assert_eq!((partition.progress().watermark(), partition.abandoned()), (Some(8), 0));
+    }
+}

@@ -1,0 +1,1 @@
+//! The buffer and its lanes.

@@ -1,0 +1,151 @@
+//! Checked settings: the only shape of the config that other rooms see. Everything here is valid; `config::file`
+//! is what the user wrote and `config::check` the way from one to the other. This room builds nothing.
+
+pub mod check;
+pub mod file;
+pub mod schema;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole `gristmill.toml`, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// Settings of the host itself.
+    pub host: Host,
+    /// The admin listener; none when `listen = ""`.
+    pub admin: Option<Admin>,
+    /// The plugins, in the order of their names.
+    pub plugins: Vec<Plugin>,
+}
+
+/// `[host]`
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Where compiled code is kept; absolute, or relative to the working directory (already joined with the
+    /// config file's folder).
+    pub data: PathBuf,
+    /// Worker threads, at least 1 (0 in the file has become the number of cores).
+    pub threads: usize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where to listen.
+    pub listen: std::net::SocketAddr,
+    /// The bearer token; none when no token is asked for (loopback only).
+    pub token: Option<String>,
+}
+
+/// One cluster, as one plugin uses it: `[kafka]` overlaid with `[plugins.NAME.kafka]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port` each; at least one.
+    pub brokers: Vec<String>,
+    /// Whether missing output and dead-letter topics are created.
+    pub create_topics: bool,
+    /// librdkafka's options, none of which the host owns.
+    pub options: BTreeMap<String, String>,
+}
+
+/// `[plugins.NAME]`
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// The name in `[plugins.NAME]`: letters, digits, `-` and `_`.
+    pub name: Arc<str>,
+    /// The component's file, already joined with the config file's folder.
+    pub component: PathBuf,
+    /// Topics, or `^regex` each; at least one.
+    pub topics: Vec<String>,
+    /// The consumer group.
+    pub group: String,
+    /// Where a new group begins.
+    pub start: Start,
+    /// What is handled in order.
+    pub order: Order,
+    /// Default topic of outputs that name none.
+    pub output: Option<String>,
+    /// How long work in flight may take at shutdown or revoke.
+    pub drain: Duration,
+    /// What the plugin reads through `wasi:config`.
+    pub config: BTreeMap<String, String>,
+    /// Whether an instance serves many messages or one.
+    pub instances: Instances,
+    /// The plugin's cluster.
+    pub kafka: Kafka,
+    /// What the plugin may use.
+    pub budget: Budget,
+    /// Topics that outputs may go to, `output` included.
+    pub allow_produce: Vec<String>,
+}
+
+/// Where a group without committed offsets begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest message.
+    Earliest,
+    /// At messages that come from now on.
+    Latest,
+    /// At the first message of this time or later, in milliseconds since the Unix epoch.
+    At(i64),
+}
+
+/// What is handled one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Messages of one key; a message without a key is a lane of its own.
+    Key,
+    /// Messages of one partition.
+    Partition,
+    /// Nothing.
+    None,
+}
+
+/// How long an instance lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instances {
+    /// Until it fails.
+    Reused,
+    /// For one message.
+    PerMessage,
+}
+
+/// Starts of `handle-message` over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Time from one start to the next: 1 us (1 M/s) to 1 day.
+    pub period: Duration,
+}
+
+impl Rate {
+    /// Starts a second.
+    pub fn per_second(self) -> f64 {
+        1.0 / self.period.as_secs_f64()
+    }
+}
+
+/// `[plugins.NAME.budget]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    /// Messages handled at the same time, at least 1.
+    pub concurrency: usize,
+    /// Starts of `handle-message`; none is unlimited.
+    pub rate: Option<Rate>,
+    /// Starts that may come back to back, at least 1.
+    pub burst: u32,
+    /// Messages held in memory, at least 1.
+    pub buffer: usize,
+    /// Bytes held in memory.
+    pub buffer_bytes: usize,
+    /// Wall clock for one message, host calls included.
+    pub timeout: Duration,
+    /// Guest CPU for one message.
+    pub cpu: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory: usize,
+}

@@ -1,0 +1,176 @@
+//! The seam between the way of a message and the outside: where messages come from and where outputs go.
+//!
+//! `kafka` implements both traits for real, tests implement them in memory. The way knows only this.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::ack::Partition;
+use crate::message::Batch;
+use crate::outcome::OutputRecord;
+
+/// How much the buffer can take now. Zero messages or zero bytes: nothing may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes, as `MessageRef::size_bytes` counts them.
+    pub bytes: usize,
+}
+
+/// What a source has to say.
+#[derive(Debug)]
+pub enum Event {
+    /// Messages of one assigned partition, in the order of their offsets, never more than there was room for
+    /// (but a message larger than all of `buffer_bytes` comes alone when the buffer is empty).
+    Batch(Arc<Partition>, Batch),
+    /// These partitions are ours from now on.
+    Assigned(Vec<Arc<Partition>>),
+    /// These partitions are to be given up: nothing of them may start any more; what is in flight is waited for,
+    /// then `Source::release` gives them up. Others go on meanwhile.
+    Revoked(Vec<Arc<Partition>>),
+    /// These partitions are gone already; what is left of them is discarded.
+    Lost(Vec<Arc<Partition>>),
+    /// The outside is not reachable, or reachable again (none).
+    Trouble(Option<String>),
+    /// The bell rang, or a while passed.
+    Nothing,
+}
+
+/// Where messages come from. All calls are made from one thread that belongs to the source.
+pub trait Source: Send {
+    /// Waits for the next event. With no room it waits without taking anything, and without losing its place in
+    /// the group; the bell ends the wait at once. Progress of assigned partitions is made durable from in here.
+    fn next(&mut self, room: Room) -> Event;
+
+    /// Rings when room has come free, or when there is a reason to look up from waiting.
+    fn bell(&self) -> Arc<Bell>;
+
+    /// Gives up partitions that were `Revoked`, after making their progress durable.
+    fn release(&mut self, partitions: &[Arc<Partition>]);
+
+    /// Makes progress durable and leaves, within `limit` or not at all.
+    fn close(self: Box<Self>, limit: Duration);
+}
+
+/// Wakes a thread that waits for more than one thing. A ring before the wait is not lost.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    /// Ends the current wait, or the next one if nobody waits.
+    pub fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a ring, at most `limit`. Returns whether it rang.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut rung, _) = self
+            .changed
+            .wait_timeout_while(rung, limit, |rung| !*rung)
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *rung)
+    }
+}
+
+/// Where outputs go.
+pub trait Output: Send + Sync {
+    /// Hands over one record; `receipt` learns what became of it. Waits while too much is on its way already
+    /// (the returned future is cheap when there is room). A record that cannot be sent at all is told to the
+    /// receipt too: there is one way for bad news.
+    fn send<'a>(
+        &'a self,
+        topic: &'a str,
+        record: &'a OutputRecord,
+        receipt: Receipt,
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
+/// What became of the outputs of a run: counts down to zero, then wakes who waits.
+#[derive(Debug)]
+pub struct Receipts {
+    state: Mutex<ReceiptsState>,
+    done: tokio::sync::Notify,
+}
+
+#[derive(Debug)]
+struct ReceiptsState {
+    open: usize,
+    refused: Vec<(u32, String)>,
+}
+
+impl Receipts {
+    /// No outputs yet.
+    pub fn new() -> Arc<Self> {
+        let state = Mutex::new(ReceiptsState { open: 0, refused: Vec::new() });
+        Arc::new(Self { state, done: tokio::sync::Notify::new() })
+    }
+
+    /// A receipt for one output of the message at `index` of the run.
+    pub fn receipt(self: &Arc<Self>, index: u32) -> Receipt {
+        self.lock().open += 1;
+        Receipt { receipts: self.clone(), index, answered: false }
+    }
+
+    /// Waits until every receipt is answered; returns the refused ones: index of the message, and why.
+    pub async fn settled(&self) -> Vec<(u32, String)> {
+        loop {
+            let done = self.done.notified();
+            {
+                let mut state = self.lock();
+                if state.open == 0 {
+                    return std::mem::take(&mut state.refused);
+                }
+            }
+            done.await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, ReceiptsState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, index: u32, refused: Option<String>) {
+        let mut state = self.lock();
+        state.open -= 1;
+        state.refused.extend(refused.map(|why| (index, why)));
+        if state.open == 0 {
+            self.done.notify_one();
+        }
+    }
+}
+
+/// The promise to say what became of one output. Dropped without a word, it says "lost".
+#[derive(Debug)]
+pub struct Receipt {
+    receipts: Arc<Receipts>,
+    index: u32,
+    answered: bool,
+}
+
+impl Receipt {
+    /// Kafka has it.
+    pub fn confirmed(mut self) {
+        self.answered = true;
+        self.receipts.answer(self.index, None);
+    }
+
+    /// Kafka will never have it, because of `why`.
+    pub fn refused(mut self, why: String) {
+        self.answered = true;
+        self.receipts.answer(self.index, Some(why));
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.receipts.answer(self.index, Some("lost on the way to Kafka".to_owned()));
+        }
+    }
+}
