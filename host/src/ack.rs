@@ -17,6 +17,8 @@ pub struct Partition {
     pub topic: Arc<str>,
     /// The number of the partition in the topic.
     pub number: i32,
+    /// Tells assignments apart, those of the same partition too; unique in this process.
+    pub id: u64,
     progress: Mutex<Progress>,
     revoked: AtomicBool,
     held: AtomicBool,
@@ -26,9 +28,11 @@ pub struct Partition {
 impl Partition {
     /// A partition at the beginning of its assignment.
     pub fn new(topic: Arc<str>, number: i32) -> Arc<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             topic,
             number,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             progress: Mutex::default(),
             revoked: AtomicBool::new(false),
             held: AtomicBool::new(false),
@@ -84,16 +88,18 @@ pub struct Delivered {
 
 impl Delivered {
     /// Notes every message of `batch` in the progress of `partition` and returns a delivery for each.
-    pub fn deliver(batch: Batch, partition: Arc<Partition>) -> impl Iterator<Item = Delivery> {
+    pub fn deliver(batch: Batch, partition: Arc<Partition>) -> impl ExactSizeIterator<Item = Delivery> {
         let first_seq = {
             let mut progress = partition.progress();
+            progress.begin_batch(batch.fetched_at());
             let mut seqs = batch.iter().map(|message| progress.deliver(message.offset()));
             let first = seqs.next().unwrap_or_default();
             seqs.for_each(drop);
             first
         };
         let delivered = Arc::new(Self { batch, partition, first_seq });
-        (0..delivered.batch.len() as u32).map(move |index| Delivery {
+        let indices = 0..delivered.batch.len() as u32;
+        indices.map(move |index| Delivery {
             delivered: delivered.clone(),
             index,
             attempt: 1,
@@ -140,8 +146,11 @@ impl Delivery {
     /// The same delivery in a batch of its own, so that holding it long (parked) does not hold its neighbours.
     pub fn detached(mut self) -> Self {
         self.answered = true;
-        let delivered =
-            Delivered { batch: self.message().detached(), partition: self.partition().clone(), first_seq: self.seq() };
+        let delivered = Delivered {
+            batch: self.message().detached(),
+            partition: self.partition().clone(),
+            first_seq: self.seq(),
+        };
         Self {
             delivered: Arc::new(delivered),
             index: 0,

@@ -1,1 +1,110 @@
-//! Budgets.
+//! The rate of a plugin: when may `handle-message` start next.
+//!
+//! `governor` keeps the account (GCRA); this room gives it a clock that stands where a permit was due rather than
+//! where a late wake-up found itself, so that permits lie on an even grid. Pure: the caller passes the time.
+//!
+//! A start at real time `s` is accounted at `v`, with `s - LAG_MAX <= v <= s`. Governor lets at most
+//! rate × w + burst pass in any window of length w of `v`; so any window of `s` holds at most
+//! rate × (w + `LAG_MAX`) + burst.
+
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use crate::config::Rate;
+
+/// How late a start may be and still be accounted when it was due. The contract's 5 ms, less what the last message
+/// of a run may start after its run (a run lasts about a millisecond).
+pub const LAG_MAX: Duration = Duration::from_millis(4);
+
+/// Whether a start is permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// Now; the permit is taken.
+    Granted,
+    /// Not before this time, counted from the pacer's beginning.
+    At(Duration),
+}
+
+/// Gives out permits. Times are counted from a beginning that the caller chooses, and never go back.
+#[derive(Debug)]
+pub struct Pacer {
+    limiter: RateLimiter<NotKeyed, InMemoryState, GridClock, NoOpMiddleware<Nanos>>,
+    clock: GridClock,
+    period: Duration,
+    /// Where on the grid the last permit was accounted.
+    last: Option<Duration>,
+}
+
+impl Pacer {
+    /// A pacer of `rate` starts, of which up to `burst` (at least 1) may come back to back.
+    pub fn new(rate: Rate, burst: u32) -> Self {
+        let clock = GridClock::default();
+        // Governor multiplies the two in nanoseconds; half the range of that is 292 years of saved permits.
+        let burst_max = i64::MAX as u128 / rate.period.as_nanos().max(1);
+        let burst =
+            NonZeroU32::new(burst.min(burst_max.try_into().unwrap_or(u32::MAX))).unwrap_or(NonZeroU32::MIN);
+        // A rate's period is checked to be above zero; if it were not, governor's answer is "no quota", and the
+        // slowest rate there is keeps the database safe.
+        let quota = Quota::with_period(rate.period).unwrap_or(Quota::per_hour(NonZeroU32::MIN));
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
+        Self { limiter, clock, period: rate.period, last: None }
+    }
+
+    /// Asks for one start at `now`.
+    pub fn ask(&mut self, now: Duration) -> Permit {
+        let due = self.last.map_or(now, |last| last + self.period);
+        // A start that is a little late is accounted when it was due and leaves the grid where it is; one that is
+        // very late, or comes after a pause, moves the grid: what was missed is not caught up.
+        let accounted = if due <= now && now - due <= LAG_MAX { due } else { now };
+        self.clock.stand_at(accounted);
+        match self.limiter.check() {
+            Ok(()) => {
+                self.last = Some(accounted);
+                Permit::Granted
+            }
+            Err(not_until) => Permit::At(not_until.earliest_possible().into()),
+        }
+    }
+
+    /// Asks for up to `max` starts that are due at `now`. Returns how many were granted, and if none, when to ask
+    /// again.
+    pub fn ask_many(&mut self, now: Duration, max: usize) -> Result<usize, Duration> {
+        for granted in 0..max {
+            match self.ask(now) {
+                Permit::Granted => {}
+                Permit::At(then) if granted == 0 => return Err(then),
+                Permit::At(_) => return Ok(granted),
+            }
+        }
+        Ok(max)
+    }
+}
+
+/// A clock for governor that stands where it is put.
+#[derive(Clone, Debug, Default)]
+struct GridClock(Arc<AtomicU64>);
+
+impl GridClock {
+    fn stand_at(&self, time: Duration) {
+        self.0.store(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for GridClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.load(Ordering::Relaxed).into()
+    }
+}

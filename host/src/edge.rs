@@ -16,6 +16,8 @@ pub struct Room {
     pub messages: usize,
     /// Bytes, as `MessageRef::size_bytes` counts them.
     pub bytes: usize,
+    /// Nothing is held at all: the time to take a message that is larger than the whole buffer.
+    pub empty: bool,
 }
 
 /// What a source has to say.

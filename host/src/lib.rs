@@ -3,28 +3,30 @@
 //! The rooms of the house, floor by floor. A room imports from lower floors only, never from its own;
 //! `tests/tidy.rs` reads every `use crate::` and fails otherwise.
 
-// Floor 8, the door: the command line.
+// Floor 9, the door: the command line.
 pub mod cli;
 
-// Floor 7, assembly: builds the rooms in order and owns the order of shutting down.
+// Floor 8, assembly: builds the rooms in order and owns the order of shutting down.
 pub mod app;
 
-// Floor 6, looking in: health, readiness, metrics.
+// Floor 7, looking in: health, readiness, metrics.
 pub mod admin;
 
-// Floor 5, the way of a message.
+// Floor 6, the way of a message.
 pub mod pipeline;
 
-// Floor 4, the guest: the sandbox that a plugin runs in.
+// Floor 5, the guest: the sandbox that a plugin runs in.
 pub mod plugin;
 
-// Floor 3, the outside: Kafka, and what a guest may reach.
+// Floor 4, the outside: Kafka, and what a guest may reach.
 pub mod capability;
 pub mod kafka;
 
-// Floor 2, decisions, and the seam for tests; no network, no disk.
+// Floor 3, decisions: no network, no disk, no clock of their own.
 pub mod budget;
 pub mod buffer;
+
+// Floor 2, what passes between the rooms: the seam for tests, and a run of messages.
 pub mod edge;
 pub mod run;
 

@@ -5,6 +5,7 @@
 //! message that is not finished, or where reading goes on when all are.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// Progress in one partition, from its assignment to its revocation.
 #[derive(Debug, Default)]
@@ -18,9 +19,16 @@ pub struct Progress {
     next: Option<i64>,
     /// Finished messages in `open`.
     finished: usize,
+    /// First sequence number and time of each batch that has a message in `open`.
+    batches: VecDeque<(u64, Instant)>,
 }
 
 impl Progress {
+    /// Notes that the messages delivered from now on were taken from Kafka at `fetched_at`.
+    pub fn begin_batch(&mut self, fetched_at: Instant) {
+        self.batches.push_back((self.first_seq + self.open.len() as u64, fetched_at));
+    }
+
     /// Notes a delivered message and returns its sequence number. Offsets come in rising order.
     pub fn deliver(&mut self, offset: i64) -> u64 {
         self.open.push_back((offset, false));
@@ -30,7 +38,8 @@ impl Progress {
 
     /// Marks a message as finished. Returns false when it already was (a second answer changes nothing).
     pub fn finish(&mut self, seq: u64) -> bool {
-        let Some(entry) = seq.checked_sub(self.first_seq).and_then(|index| self.open.get_mut(index as usize)) else {
+        let Some(entry) = seq.checked_sub(self.first_seq).and_then(|index| self.open.get_mut(index as usize))
+        else {
             return false;
         };
         if std::mem::replace(&mut entry.1, true) {
@@ -42,7 +51,16 @@ impl Progress {
             self.first_seq += 1;
             self.finished -= 1;
         }
+        while self.batches.get(1).is_some_and(|&(first_seq, _)| first_seq <= self.first_seq) {
+            self.batches.pop_front();
+        }
         true
+    }
+
+    /// When the oldest unfinished message was taken from Kafka; none when all are finished.
+    pub fn oldest_unfinished(&self) -> Option<Instant> {
+        let &(_, fetched_at) = self.batches.front()?;
+        (!self.open.is_empty()).then_some(fetched_at)
     }
 
     /// Notes that reading has passed everything below `position`, markers and gaps included.

@@ -11,19 +11,30 @@ use crate::outcome::Handling;
 /// of 4, 16 and 64).
 pub const RUN_MESSAGES_MAX: usize = 64;
 
+/// Names a lane while it has messages. Two keys that hash alike share a lane: they wait for each other without
+/// need, and nothing else happens.
+pub type LaneId = u64;
+
 /// One message of a run.
 #[derive(Debug)]
 pub struct RunMessage {
     /// The message and the duty to answer for it.
     pub delivery: Delivery,
     /// Which lane it belongs to; messages of one lane stand in order.
-    pub lane: u64,
+    pub lane: LaneId,
     /// What came of it; `NotStarted` until the guest room says otherwise.
     pub handling: Handling,
     /// Nanoseconds from the start of `handle-message` to its return; 0 when it did not start.
     pub handle_ns: u64,
     /// When `handle-message` started; none when it did not.
     pub started_at: Option<std::time::Instant>,
+}
+
+impl RunMessage {
+    /// A message that has not started.
+    pub fn new(lane: LaneId, delivery: Delivery) -> Self {
+        Self { delivery, lane, handling: Handling::NotStarted, handle_ns: 0, started_at: None }
+    }
 }
 
 /// Messages taken together. Owned by value while it is with the guest, so that nothing can be answered meanwhile.
