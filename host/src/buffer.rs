@@ -61,6 +61,7 @@ pub struct Buffer {
     waiting: usize,
     taken: usize,
     bytes: usize,
+    parked_lanes: usize,
 }
 
 /// One assigned partition.
@@ -88,6 +89,7 @@ impl Buffer {
             waiting: 0,
             taken: 0,
             bytes: 0,
+            parked_lanes: 0,
         }
     }
 
@@ -217,6 +219,7 @@ impl Buffer {
                 if let Some(slot) = slot {
                     slot.parked += 1;
                 }
+                self.parked_lanes += 1;
                 let parked = ParkedLane { position: delivery.message().position(), reason, messages: 1 };
                 self.lanes
                     .entry(lane)
@@ -270,12 +273,14 @@ impl Buffer {
                 self.bytes -= delivery.message().size_bytes();
             }
             self.turns.retain(|&id| id != partition.id);
-            let (waiting, bytes) = (&mut self.waiting, &mut self.bytes);
+            let (waiting, bytes, parked_lanes) = (&mut self.waiting, &mut self.bytes, &mut self.parked_lanes);
             self.lanes.retain(|_, lane| {
                 if lane.slot != partition.id {
                     return true;
                 }
-                if !lane.is_parked() {
+                if lane.is_parked() {
+                    *parked_lanes -= 1;
+                } else {
                     *waiting -= lane.queue.len() + lane.given_back.len();
                     *bytes -= lane.queued_bytes();
                 }
@@ -301,6 +306,11 @@ impl Buffer {
     /// The assigned partitions.
     pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
         self.slots.values().map(|slot| &slot.partition)
+    }
+
+    /// How many lanes are held.
+    pub fn parked_lanes(&self) -> usize {
+        self.parked_lanes
     }
 
     /// The lanes that are held.

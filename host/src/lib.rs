@@ -8,6 +8,7 @@ pub mod cli;
 
 // Floor 8, assembly: builds the rooms in order and owns the order of shutting down.
 pub mod app;
+pub mod demo;
 
 // Floor 7, looking in: health, readiness, metrics.
 pub mod admin;

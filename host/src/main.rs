@@ -1,3 +1,5 @@
-//! The `gristmill` binary.
+//! The `gristmill` binary: everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    gristmill::cli::main()
+}

@@ -1,1 +1,113 @@
-//! The way of a message.
+//! The way of a message, from Kafka through the buffer and a plugin to its answer.
+//!
+//! `the_way` shows it: eight steps, each one call into one room. Steps 1 to 3 run on the source's own thread
+//! (`intake`), steps 4 to 8 in each of the plugin's workers. News goes upward only as return values, through the
+//! channels made here, or by guards that are dropped.
+
+pub mod control;
+mod intake;
+mod settle;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+
+use crate::edge::{Output, Source};
+use crate::plugin::generation::Generation;
+use crate::plugin::pool::Worker;
+use control::{Seat, State};
+use shared::Shared;
+
+/// What a way is made of.
+pub struct Parts {
+    /// The plugin's seat: its settings, and where it is seen and counted.
+    pub seat: Arc<Seat>,
+    /// Where its messages come from.
+    pub source: Box<dyn Source>,
+    /// Where its outputs go.
+    pub output: Arc<dyn Output>,
+    /// Its component.
+    pub generation: Arc<Generation>,
+}
+
+/// A plugin at work.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    intake: tokio::sync::oneshot::Receiver<()>,
+    workers: JoinSet<()>,
+}
+
+/// One worker's round: takes what may be handled now, handles it, and answers for it. False when the way ends.
+///
+/// 1. the source delivers a message with its ticket  2. it takes room in the buffer  3. it joins its lane: `intake`
+async fn the_way(shared: &Arc<Shared>, output: &dyn Output, worker: &mut Worker) -> bool {
+    // 4. The heads of free lanes, each with a permit of the rate.
+    let Some(run) = worker::next_run(shared, worker).await else { return false };
+    // 5. The plugin's `handle-message`, under its deadline, CPU and memory budgets.
+    let mut run = worker::handle(shared, worker, run).await;
+    // 6. Outputs are on their way to Kafka, or it is clear why they must not be.
+    let receipts = settle::produce(shared, output, &mut run).await;
+    // 7. Each message is answered once, when Kafka has its outputs.  8. Its partition's progress moves.
+    settle::answer(shared, run, receipts);
+    true
+}
+
+/// Starts a plugin: its source's thread and its workers on `runtime`.
+pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<Running> {
+    let Parts { seat, source, output, generation } = parts;
+    let shared = Arc::new(Shared::new(seat.clone(), source.bell()));
+    seat.take_place(&shared);
+    seat.say(|_| Some(State::Joining { trouble: None }));
+    let plugin = &seat.plugin;
+    let (closed, intake) = tokio::sync::oneshot::channel();
+    let at_intake = shared.clone();
+    std::thread::Builder::new()
+        .name(format!("intake-{}", plugin.name))
+        .spawn(move || {
+            intake::run(&at_intake, source);
+            // Nobody listens any more only when the host is ending without waiting.
+            let _ = closed.send(());
+        })
+        .with_context(|| format!("failed to start the intake thread of plugin `{}`", plugin.name))?;
+    let mut workers = JoinSet::new();
+    for _ in 0..plugin.budget.concurrency {
+        let (shared, output, mut worker) = (shared.clone(), output.clone(), generation.worker());
+        let work = async move {
+            while the_way(&shared, &*output, &mut worker).await {}
+            worker.stop().await;
+        };
+        workers.spawn_on(work, runtime);
+    }
+    Ok(Running { shared, intake, workers })
+}
+
+/// How much longer than `drain` the end of a plugin may take: the last commit, and instances that are told to stop.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Running {
+    /// Starts nothing more, waits for what is in flight up to the plugin's `drain`, commits and leaves the group.
+    pub async fn drain(mut self) {
+        self.shared.stop();
+        let limit = self.shared.plugin.drain + CLOSE_LIMIT;
+        let end = async {
+            // An intake thread that is gone has nothing left to say.
+            let _ = (&mut self.intake).await;
+            while let Some(worker) = self.workers.join_next().await {
+                if let Err(error) = worker {
+                    tracing::error!(plugin = %self.shared.plugin.name, %error, "a worker did not end in good order");
+                }
+            }
+        };
+        if tokio::time::timeout(limit, end).await.is_err() {
+            tracing::warn!(plugin = %self.shared.plugin.name, "gave up waiting for the plugin to end");
+        }
+        self.workers.abort_all();
+    }
+}

@@ -1,0 +1,32 @@
+# The commands of this project. `make demo` and `make test` set up what they need.
+
+CARGO ?= cargo
+GUESTS = plugins/build.sh
+KAFKA  = tests/kafka/fetch.sh
+
+.PHONY: help demo test bench guests kafka lint
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: ## what a budget does, in about a minute; needs no Kafka
+	$(CARGO) build --release --package gristmill
+	target/release/gristmill demo
+
+test: lint guests kafka ## every test; the first run fetches Apache Kafka and a guest toolchain
+	$(CARGO) test --workspace --all-targets --no-fail-fast
+
+lint: ## format, lints, licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	tests/deny.sh
+
+bench: guests kafka ## the table of figures, as ratios to a bare librdkafka drain
+	$(CARGO) build --release --package gristmill --package gristmill-bench
+	target/release/gristmill-bench
+
+guests: ## the plugins in plugins/, built to target/plugins
+	$(GUESTS)
+
+kafka: ## Apache Kafka's jars, fetched to target/kafka
+	$(KAFKA)

@@ -1,0 +1,154 @@
+//! The metrics as Prometheus reads them: each name and its help once, every plugin's series under it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::metrics::{Histogram, PartitionGauges, PluginMetrics, SECONDS_BUCKETS, ThrottledBy};
+use crate::outcome::{Outcome, TrapKind};
+use crate::pipeline::control::Seat;
+
+/// OpenMetrics text, which Prometheus reads too.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics of all plugins, as they are now.
+pub(super) fn text(seats: Arc<[Arc<Seat>]>) -> Result<String, fmt::Error> {
+    seats.iter().for_each(|seat| seat.refresh());
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Seats(seats)));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Seats(Arc<[Arc<Seat>]>);
+
+type Encoded = Result<(), fmt::Error>;
+/// The series of one plugin under one name.
+type Series<'a> = &'a dyn Fn(&mut Family<'_>, &PluginMetrics) -> Encoded;
+
+/// One name, and the plugin whose series are being written under it.
+struct Family<'a> {
+    encoder: MetricEncoder<'a>,
+    plugin: &'a str,
+}
+
+impl Family<'_> {
+    fn series(&mut self, more: &[(&'static str, &str)]) -> Result<MetricEncoder<'_>, fmt::Error> {
+        let labels: Vec<_> = std::iter::once(("plugin", self.plugin)).chain(more.iter().copied()).collect();
+        self.encoder.encode_family(&labels)
+    }
+
+    fn counter(&mut self, more: &[(&'static str, &str)], value: u64) -> Encoded {
+        self.series(more)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+    }
+
+    fn seconds_counter(&mut self, more: &[(&'static str, &str)], value: f64) -> Encoded {
+        self.series(more)?.encode_counter::<NoLabelSet, f64, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, more: &[(&'static str, &str)], value: f64) -> Encoded {
+        self.series(more)?.encode_gauge(&value)
+    }
+
+    fn histogram(&mut self, histogram: &Histogram) -> Encoded {
+        let (counts, sum) = histogram.snapshot();
+        let bounds = SECONDS_BUCKETS.iter().copied().chain([f64::MAX]);
+        let buckets: Vec<_> = bounds.zip(counts).collect();
+        self.series(&[])?.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+    }
+}
+
+impl Collector for Seats {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
+        for (name, help, kind, series) in METRICS {
+            let encoder = encoder.encode_descriptor(name, help, None, *kind)?;
+            let mut family = Family { encoder, plugin: "" };
+            for seat in self.0.iter() {
+                family.plugin = &seat.plugin.name;
+                series(&mut family, &seat.metrics)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn int(value: &AtomicU64) -> f64 {
+    value.load(Ordering::Relaxed) as f64
+}
+
+fn signed(value: &AtomicI64) -> f64 {
+    value.load(Ordering::Relaxed) as f64
+}
+
+fn each_partition(family: &mut Family<'_>, metrics: &PluginMetrics, of: fn(PartitionGauges) -> Option<i64>) -> Encoded {
+    for ((topic, partition), gauges) in metrics.partitions() {
+        if let Some(value) = of(gauges) {
+            family.gauge(&[("topic", &topic), ("partition", &partition.to_string())], value as f64)?;
+        }
+    }
+    Ok(())
+}
+
+use MetricType::{Counter, Gauge, Histogram as Times};
+
+/// Name (a counter's without its `_total`), help, type, series.
+const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
+    ("gristmill_messages", "Messages by what became of them", Counter, &|family, metrics| {
+        Outcome::ALL.iter().try_for_each(|o| family.counter(&[("outcome", o.word())], metrics.outcomes(*o)))
+    }),
+    ("gristmill_handle_seconds", "Time in handle-message", Times, &|family, m| family.histogram(&m.handle_seconds)),
+    ("gristmill_wait_seconds", "Time from fetched to started", Times, &|family, m| family.histogram(&m.wait_seconds)),
+    ("gristmill_in_flight", "Messages being handled", Gauge, &|f, m| f.gauge(&[], signed(&m.in_flight))),
+    ("gristmill_buffer_messages", "Messages in the buffer", Gauge, &|f, m| f.gauge(&[], int(&m.buffer_messages))),
+    ("gristmill_buffer_bytes", "Bytes in the buffer", Gauge, &|f, m| f.gauge(&[], int(&m.buffer_bytes))),
+    ("gristmill_parked_lanes", "Lanes held by a message that cannot be finished", Gauge, &|f, m| {
+        f.gauge(&[], int(&m.parked_lanes))
+    }),
+    ("gristmill_retries", "Attempts after a message's first", Counter, &|f, m| {
+        f.counter(&[], m.retries.load(Ordering::Relaxed))
+    }),
+    ("gristmill_budget_concurrency", "Messages that may be handled at the same time", Gauge, &|f, m| {
+        f.gauge(&[], int(&m.budget_concurrency))
+    }),
+    ("gristmill_budget_rate", "Starts of handle-message a second, +Inf without a rate", Gauge, &|f, m| {
+        f.gauge(&[], f64::from_bits(m.budget_rate_bits.load(Ordering::Relaxed)))
+    }),
+    ("gristmill_throttled_seconds", "Time during which messages were held back", Counter, &|family, m| {
+        let mut one = |by: &ThrottledBy| family.seconds_counter(&[("by", by.word())], m.throttled_seconds(*by));
+        ThrottledBy::ALL.iter().try_for_each(&mut one)
+    }),
+    ("gristmill_lag_messages", "Messages in Kafka that are not finished", Gauge, &|family, m| {
+        each_partition(family, m, |gauges| gauges.lag_messages)
+    }),
+    ("gristmill_committed_offset", "Offset last given to Kafka to commit", Gauge, &|family, m| {
+        each_partition(family, m, |gauges| gauges.committed_offset)
+    }),
+    ("gristmill_oldest_unfinished_seconds", "Age of the oldest message that is not finished", Gauge, &|f, m| {
+        f.gauge(&[], int(&m.oldest_unfinished_ms) / 1000.0)
+    }),
+    ("gristmill_instances", "Instances alive", Gauge, &|f, m| f.gauge(&[], signed(&m.instances))),
+    ("gristmill_guest_memory_bytes", "Linear memory of all instances", Gauge, &|f, m| {
+        f.gauge(&[], signed(&m.guest_memory_bytes))
+    }),
+    ("gristmill_guest_cpu_seconds", "CPU time in guests", Counter, &|f, m| {
+        f.seconds_counter(&[], Duration::from_nanos(m.guest_cpu_ns.load(Ordering::Relaxed)).as_secs_f64())
+    }),
+    ("gristmill_traps", "Guests broken off, by how", Counter, &|family, m| {
+        TrapKind::ALL.iter().try_for_each(|kind| family.counter(&[("kind", kind.word())], m.traps(*kind)))
+    }),
+    ("gristmill_generation_info", "The running component", Gauge, &|family, m| {
+        let digest = m.digest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        family.gauge(&[("digest", &digest)], 1.0)
+    }),
+    ("gristmill_rebalances", "Assignments and revocations", Counter, &|f, m| {
+        f.counter(&[], m.rebalances.load(Ordering::Relaxed))
+    }),
+];

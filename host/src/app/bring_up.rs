@@ -1,0 +1,95 @@
+//! Brings each plugin up as soon as what it needs is there, and down when the end is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+
+use crate::kafka::{KafkaOutput, KafkaSource, topics};
+use crate::pipeline::control::{Seat, State};
+use crate::pipeline::{self, Parts, Running};
+use crate::plugin::generation::Generation;
+use crate::shutdown::Signal;
+
+/// How long one look at a cluster's topics may take.
+const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often what is missing is looked for again, and said again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Brings all plugins up, each on its own, and drains them together when the end is asked for.
+pub(super) async fn work(seats: &[Arc<Seat>], generations: Vec<Arc<Generation>>, signal: Signal) {
+    let mut plugins = JoinSet::new();
+    for (seat, generation) in seats.iter().cloned().zip(generations) {
+        let mut signal = signal.clone();
+        plugins.spawn(async move {
+            let running = tokio::select! {
+                () = signal.wait() => None,
+                running = bring_up(&seat, generation) => Some(running),
+            };
+            let Some(running) = running else { return };
+            signal.wait().await;
+            running.drain().await;
+        });
+    }
+    while let Some(end) = plugins.join_next().await {
+        if let Err(error) = end {
+            tracing::error!(%error, "a plugin did not end in good order");
+        }
+    }
+}
+
+/// Tries until it works. Whatever is in the way is outside and may mend itself; until then the plugin is not ready
+/// and says why.
+async fn bring_up(seat: &Arc<Seat>, generation: Arc<Generation>) -> Running {
+    loop {
+        match try_bring_up(seat, &generation).await {
+            Ok(running) => return running,
+            Err(trouble) => {
+                let reason = format!("{trouble:#}");
+                tracing::warn!(plugin = %seat.plugin.name, %reason, "the plugin cannot start yet");
+                seat.say(|_| Some(State::Starting { reason }));
+            }
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+async fn try_bring_up(seat: &Arc<Seat>, generation: &Arc<Generation>) -> anyhow::Result<Running> {
+    let plugin = seat.plugin.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let (seat, generation) = (seat.clone(), generation.clone());
+    // librdkafka's calls block; this runs beside the workers, not among them.
+    let work = move || {
+        require_topics(&seat)?;
+        let source = KafkaSource::connect(&plugin, seat.metrics.clone())?;
+        let output = KafkaOutput::connect(&plugin)?;
+        let parts = Parts { seat, source: Box::new(source), output: Arc::new(output), generation };
+        pipeline::start(parts, &runtime)
+    };
+    tokio::task::spawn_blocking(work).await.context("failed to start the plugin")?
+}
+
+/// Every topic that outputs may go to must be there (or be made, if the config says so) before the first message is
+/// handled: a message whose output has nowhere to go could only be parked.
+fn require_topics(seat: &Seat) -> anyhow::Result<()> {
+    let kafka = &seat.plugin.kafka;
+    let wanted: Vec<&str> = seat.plugin.allow_produce.iter().map(String::as_str).collect();
+    let missing = topics::missing_topics(kafka, &wanted, TOPICS_TIMEOUT)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+    if kafka.create_topics {
+        topics::create_topics(kafka, &missing, TOPICS_TIMEOUT)?;
+        tracing::info!(plugin = %seat.plugin.name, topics = ?missing, "created output topics");
+        return Ok(());
+    }
+    let names = missing.join("`, `");
+    anyhow::bail!(
+        "output topic `{names}` does not exist; create it (kafka-topics.sh --create --topic {}), or set \
+         `create_topics = true` under [kafka]",
+        missing[0]
+    )
+}

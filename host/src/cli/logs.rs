@@ -1,0 +1,43 @@
+//! What goes to stderr and stdout.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use tracing_subscriber::EnvFilter;
+
+use super::LogFormat;
+
+/// What is logged when RUST_LOG says nothing: the host's own lines and the plugins'.
+const DEFAULT_FILTER: &str = "info";
+
+/// Starts logging to stderr.
+pub(super) fn start(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// Says one thing on stderr. A stderr that is closed has nobody to tell.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints a result.
+///
+/// # Errors
+///
+/// When stdout cannot be written.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+/// Prints a result as JSON.
+///
+/// # Errors
+///
+/// When stdout cannot be written.
+pub(super) fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(value)?)
+}

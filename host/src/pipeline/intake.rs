@@ -1,0 +1,120 @@
+//! The source's own thread: messages into the buffer, partitions coming and going.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::control::State;
+use super::shared::Shared;
+use crate::ack::{Delivered, Partition};
+use crate::edge::{Event, Room, Source};
+use crate::message::Batch;
+use crate::metrics::ThrottledBy;
+
+/// How long leaving the group may take after the drain; a broker that does not answer must not hold up the end.
+const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Partitions that are to be given up once nothing of them is in flight, or at the deadline.
+struct Leaving {
+    partitions: Vec<Arc<Partition>>,
+    deadline: Instant,
+}
+
+/// Reads until the way ends, then drains and leaves.
+pub(super) fn run(shared: &Shared, mut source: Box<dyn Source>) {
+    let mut leaving = Vec::new();
+    while !shared.is_stopping() {
+        let room = shared.room(!leaving.is_empty());
+        let asked = Instant::now();
+        let event = source.next(room);
+        if room.messages == 0 || room.bytes == 0 {
+            shared.metrics.add_throttled(ThrottledBy::Buffer, asked.elapsed());
+        }
+        take_in(shared, event, &mut leaving);
+        leaving.retain(|leave: &Leaving| !give_up(shared, source.as_mut(), leave));
+    }
+    drain(shared, source.as_mut());
+    source.close(CLOSE_LIMIT);
+}
+
+fn take_in(shared: &Shared, event: Event, leaving: &mut Vec<Leaving>) {
+    match event {
+        Event::Batch(partition, batch) => accept(shared, &partition, batch),
+        Event::Assigned(partitions) => {
+            let mut decisions = shared.decisions();
+            partitions.iter().for_each(|partition| decisions.buffer.assign(partition.clone()));
+            let partitions = decisions.buffer.partitions().count();
+            drop(decisions);
+            tracing::info!(plugin = %shared.plugin.name, partitions, "partitions assigned");
+            shared.seat.say(|_| Some(State::Running));
+        }
+        Event::Revoked(partitions) => {
+            shared.decisions().buffer.revoke(&partitions);
+            tracing::info!(plugin = %shared.plugin.name, partitions = partitions.len(), "giving up partitions");
+            leaving.push(Leaving { partitions, deadline: Instant::now() + shared.plugin.drain });
+        }
+        Event::Lost(partitions) => {
+            shared.decisions().buffer.revoke(&partitions);
+            tracing::warn!(
+                plugin = %shared.plugin.name, partitions = partitions.len(),
+                "partitions lost: what is in flight of them will be handled again elsewhere"
+            );
+            shared.seat.say(|_| Some(State::Joining { trouble: None }));
+        }
+        Event::Trouble(trouble) => shared.seat.say(|now| match (now, trouble) {
+            (State::Joining { .. }, trouble) => Some(State::Joining { trouble }),
+            (_, Some(trouble)) => Some(State::Troubled { trouble }),
+            (State::Troubled { .. }, None) => Some(State::Running),
+            _ => None,
+        }),
+        Event::Nothing => {}
+    }
+}
+
+fn accept(shared: &Shared, partition: &Arc<Partition>, batch: Batch) {
+    let deliveries = Delivered::deliver(batch, partition.clone());
+    let mut decisions = shared.decisions();
+    decisions.buffer.push(partition, deliveries);
+    shared.changed(&mut decisions);
+}
+
+/// Gives partitions up when they are drained, or when there is no more time for it. Returns whether it did.
+fn give_up(shared: &Shared, source: &mut dyn Source, leave: &Leaving) -> bool {
+    let drained = shared.decisions().buffer.is_drained(&leave.partitions);
+    if !drained && Instant::now() < leave.deadline {
+        return false;
+    }
+    if !drained {
+        tracing::warn!(
+            plugin = %shared.plugin.name, drain = ?shared.plugin.drain,
+            "gave up partitions with messages still in flight: they will be handled again elsewhere"
+        );
+    }
+    source.release(&leave.partitions);
+    true
+}
+
+/// The end: what waits is dropped (it comes again), what is in flight is waited for.
+fn drain(shared: &Shared, source: &mut dyn Source) {
+    let deadline = Instant::now() + shared.plugin.drain;
+    {
+        let mut decisions = shared.decisions();
+        let partitions: Vec<_> = decisions.buffer.partitions().cloned().collect();
+        decisions.buffer.revoke(&partitions);
+    }
+    loop {
+        // Asked for its side effect: from here on everything that comes free rings.
+        shared.room(true);
+        let taken = shared.decisions().buffer.taken();
+        if taken == 0 {
+            return;
+        }
+        if Instant::now() >= deadline {
+            tracing::warn!(
+                plugin = %shared.plugin.name, in_flight = taken, drain = ?shared.plugin.drain,
+                "ending with messages still in flight: they will be handled again"
+            );
+            return;
+        }
+        source.next(Room { messages: 0, bytes: 0, empty: false });
+    }
+}

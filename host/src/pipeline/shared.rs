@@ -1,0 +1,206 @@
+//! What the intake thread and the workers of one plugin share, and the lock around the decisions.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::budget::Pacer;
+use crate::buffer::Buffer;
+use crate::config;
+use crate::edge::{Bell, Room};
+use crate::metrics::{PluginMetrics, ThrottledBy};
+use crate::run::{RUN_MESSAGES_MAX, RunMessage};
+
+use super::control::{Seat, State};
+
+/// How long a run should last: long enough that crossing the border once for all of it pays, short enough that
+/// nobody waits noticeably for what a worker holds.
+const RUN_TARGET_NS: u64 = 1_000_000;
+
+/// Everything that the ends of one plugin's way share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) seat: Arc<Seat>,
+    pub(super) plugin: Arc<config::Plugin>,
+    pub(super) metrics: Arc<PluginMetrics>,
+    /// Given to every run; once set, nothing that has not begun begins.
+    pub(super) stopping: Arc<AtomicBool>,
+    /// Only who holds it waits for work or for a permit, so each is given to one worker, in the order in which
+    /// they came free.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) work: Notify,
+    bell: Arc<Bell>,
+    /// The intake waits for room or for a drain: ring when something came free.
+    intake_waits: AtomicBool,
+    decisions: Mutex<Decisions>,
+    in_flight: AtomicUsize,
+    idle: AtomicUsize,
+    /// The longest that `handle-message` took lately, in nanoseconds; halves every few runs.
+    longest_ns: AtomicU64,
+    began: Instant,
+}
+
+/// What is decided under the lock.
+#[derive(Debug)]
+pub(super) struct Decisions {
+    pub(super) buffer: Buffer,
+    pacer: Option<Pacer>,
+    /// Since when messages could start but every worker was busy.
+    unattended_since: Option<Instant>,
+}
+
+/// What a worker that asks for work gets.
+#[derive(Debug)]
+pub(super) enum Take {
+    Run(Vec<RunMessage>),
+    /// No message may be taken: every lane is empty or busy.
+    Nothing,
+    /// Messages are there, but the rate permits none before this time.
+    NotBefore(Instant),
+}
+
+impl Shared {
+    pub(super) fn new(seat: Arc<Seat>, bell: Arc<Bell>) -> Self {
+        let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
+        let budget = &plugin.budget;
+        let decisions = Decisions {
+            buffer: Buffer::new(plugin.order, budget.buffer, budget.buffer_bytes),
+            pacer: budget.rate.map(|rate| Pacer::new(rate, budget.burst)),
+            unattended_since: None,
+        };
+        Self {
+            seat,
+            metrics,
+            stopping: Arc::default(),
+            turn: tokio::sync::Mutex::default(),
+            work: Notify::new(),
+            bell,
+            intake_waits: AtomicBool::new(false),
+            decisions: Mutex::new(decisions),
+            in_flight: AtomicUsize::new(0),
+            idle: AtomicUsize::new(0),
+            // Until the first run has been measured, runs are of one message.
+            longest_ns: AtomicU64::new(RUN_TARGET_NS),
+            began: Instant::now(),
+            plugin,
+        }
+    }
+
+    /// The lock is held for microseconds and never across an await. A poisoned one is used as it is: the buffer's
+    /// counts are changed together, and a panic in it is a bug that shows in its tests.
+    pub(super) fn decisions(&self) -> MutexGuard<'_, Decisions> {
+        self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing starts.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.seat.say(|_| Some(State::Draining));
+        self.work.notify_one();
+        self.bell.ring();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Room for the intake. With `always` it hears of every change, room or not.
+    pub(super) fn room(&self, always: bool) -> Room {
+        // Said before looking, so that what comes free in between rings.
+        self.intake_waits.store(true, Ordering::SeqCst);
+        let room = self.decisions().buffer.room(self.in_flight.load(Ordering::SeqCst));
+        self.intake_waits.store(always || room.messages == 0 || room.bytes == 0, Ordering::SeqCst);
+        room
+    }
+
+    /// After messages came, left or were freed: updates the gauges and wakes whom it may concern.
+    pub(super) fn changed(&self, decisions: &mut Decisions) {
+        if decisions.buffer.has_ready() {
+            match self.idle.load(Ordering::SeqCst) {
+                0 => _ = decisions.unattended_since.get_or_insert_with(Instant::now),
+                _ => self.work.notify_one(),
+            }
+        }
+        self.show(&decisions.buffer);
+    }
+
+    fn show(&self, buffer: &Buffer) {
+        let in_flight = self.in_flight.load(Ordering::SeqCst);
+        self.metrics.in_flight.store(in_flight as i64, Ordering::Relaxed);
+        self.metrics.buffer_messages.store(buffer.messages(in_flight) as u64, Ordering::Relaxed);
+        self.metrics.buffer_bytes.store(buffer.bytes() as u64, Ordering::Relaxed);
+        self.metrics.parked_lanes.store(buffer.parked_lanes() as u64, Ordering::Relaxed);
+        if self.intake_waits.load(Ordering::SeqCst) {
+            self.bell.ring();
+        }
+    }
+
+    /// Takes a run of at most `longest` messages, as far as lanes and rate permit. The caller is among the idle
+    /// until it has its run; from then on it counts as in flight, until `landed`.
+    pub(super) fn try_take(&self, longest: usize) -> Take {
+        let mut decisions = self.decisions();
+        let Decisions { buffer, pacer, unattended_since } = &mut *decisions;
+        if !buffer.has_ready() {
+            return Take::Nothing;
+        }
+        let now = Instant::now();
+        if let Some(since) = unattended_since.take() {
+            self.metrics.add_throttled(ThrottledBy::Concurrency, now - since);
+        }
+        let mut run = Vec::with_capacity(longest);
+        match pacer {
+            None => buffer.take(longest, &mut run),
+            Some(pacer) => {
+                while run.len() < longest && buffer.has_ready() {
+                    match pacer.ask_many(now - self.began, 1) {
+                        Ok(_) => buffer.take(run.len() + 1, &mut run),
+                        Err(then) if run.is_empty() => return Take::NotBefore(self.began + then),
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        if buffer.has_ready() && self.idle.load(Ordering::SeqCst) <= 1 {
+            *unattended_since = Some(now);
+        }
+        self.show(buffer);
+        Take::Run(run)
+    }
+
+    /// A worker is done with its run.
+    pub(super) fn landed(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// How many messages a run may have now, so that it lasts about `RUN_TARGET_NS`.
+    pub(super) fn run_length(&self) -> usize {
+        let longest_ns = self.longest_ns.load(Ordering::Relaxed).max(1);
+        (RUN_TARGET_NS / longest_ns).clamp(1, RUN_MESSAGES_MAX as u64) as usize
+    }
+
+    /// Learns how long the slowest message of a run took. One slow message shortens runs at once, quick ones
+    /// lengthen them again a fifth at a time.
+    pub(super) fn measured(&self, slowest_ns: u64) {
+        let faded = self.longest_ns.load(Ordering::Relaxed) / 5 * 4;
+        self.longest_ns.store(faded.max(slowest_ns), Ordering::Relaxed);
+    }
+
+    /// Counts a worker that waits for work, while the guard lives.
+    pub(super) fn wait_for_work(&self) -> Idle<'_> {
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        Idle(&self.idle)
+    }
+}
+
+/// Counts an idle worker while it lives.
+#[derive(Debug)]
+pub(super) struct Idle<'a>(&'a AtomicUsize);
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

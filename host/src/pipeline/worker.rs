@@ -1,0 +1,63 @@
+//! A worker's share of the way: waiting for messages that may start, and giving them to the guest.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::shared::{Shared, Take};
+use crate::metrics::{LocalHistogram, ThrottledBy};
+use crate::plugin::pool::Worker;
+use crate::run::Run;
+
+/// Waits for messages that may start now. None when the way ends.
+///
+/// Workers wait in a queue for their turn, and only the one whose turn it is waits for work and for a permit: so a
+/// permit is asked for when there is a message for it, it goes to one worker, and nobody sleeps and then finds
+/// that all go at once.
+pub(super) async fn next_run(shared: &Arc<Shared>, worker: &Worker) -> Option<Run> {
+    let idle = shared.wait_for_work();
+    let turn = shared.turn.lock().await;
+    let messages = loop {
+        if shared.is_stopping() {
+            return None;
+        }
+        let longest = worker.longest_run().min(shared.run_length());
+        match shared.try_take(longest) {
+            Take::Run(messages) => break messages,
+            Take::Nothing => shared.work.notified().await,
+            Take::NotBefore(then) => wait_for_permit(shared, then).await,
+        }
+    };
+    // What is left in the buffer is for the next in the queue, who finds out by itself.
+    drop(idle);
+    drop(turn);
+    Some(Run { messages, stop: shared.stopping.clone() })
+}
+
+async fn wait_for_permit(shared: &Shared, then: Instant) {
+    let asked = Instant::now();
+    tokio::select! {
+        () = tokio::time::sleep_until(then) => {}
+        // A stop rings here; so does new work, which changes nothing but costs nothing either.
+        () = shared.work.notified() => {}
+    }
+    shared.metrics.add_throttled(ThrottledBy::Rate, asked.elapsed());
+}
+
+/// Gives a run to the guest and notes how long each message waited and took.
+pub(super) async fn handle(shared: &Shared, worker: &mut Worker, run: Run) -> Run {
+    let run = worker.handle(run).await;
+    shared.landed();
+    let (mut handle, mut wait) = (LocalHistogram::default(), LocalHistogram::default());
+    let mut slowest_ns = 0;
+    for message in &run.messages {
+        let Some(started_at) = message.started_at else { continue };
+        handle.observe(message.handle_ns);
+        wait.observe((started_at - message.delivery.fetched_at()).as_nanos() as u64);
+        slowest_ns = slowest_ns.max(message.handle_ns);
+    }
+    shared.metrics.handle_seconds.add(&mut handle);
+    shared.metrics.wait_seconds.add(&mut wait);
+    shared.measured(slowest_ns);
+    run
+}
