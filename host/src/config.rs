@@ -2,8 +2,19 @@
 //! is what the user wrote and `config::check` the way from one to the other. This room builds nothing.
 
 pub mod check;
+pub mod env;
 pub mod file;
+mod kafka;
+mod later;
+pub mod librdkafka;
+pub mod limits;
+pub mod names;
+mod plugin;
+pub mod problem;
 pub mod schema;
+pub mod tree;
+pub mod units;
+pub mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -120,13 +131,6 @@ pub enum Instances {
 pub struct Rate {
     /// Time from one start to the next: 1 us (1 M/s) to 1 day.
     pub period: Duration,
-}
-
-impl Rate {
-    /// Starts a second.
-    pub fn per_second(self) -> f64 {
-        1.0 / self.period.as_secs_f64()
-    }
 }
 
 /// `[plugins.NAME.budget]`

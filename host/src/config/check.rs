@@ -1,1 +1,160 @@
-//! Config check.
+//! From the file as written to the config that holds: reads, fills in defaults, checks ranges and what keys mean
+//! together, and reports everything that is wrong at once. No socket is opened and no other file is read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::env::Lookup;
+use super::file::{self, File};
+use super::limits::{self, Limit};
+use super::problem::{Note, Place, Problem, Problems, Report};
+use super::tree::{At, Field, Reader};
+use super::{Admin, Config, Host, Plugin, plugin};
+
+/// The file that is read when the command line names none.
+pub const FILE_DEFAULT: &str = "gristmill.toml";
+
+/// Where the admin API listens when the file does not say: only on this machine.
+const LISTEN_DEFAULT: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9650);
+
+/// A config that holds, and what is worth saying about it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The config.
+    pub config: Config,
+    /// Remarks on settings that are allowed and probably not meant.
+    pub notes: Vec<Note>,
+    places: BTreeMap<String, Place>,
+}
+
+impl Checked {
+    /// A problem with what `key` (such as `plugins.enrich.component`) stands for, for those who look further than this
+    /// room: at components, or at topics. It has the key's place if the file has the key, else the nearest one above.
+    pub fn problem(&self, key: &str, what: impl Into<String>) -> Problem {
+        let mut above = Some(key);
+        while let Some(path) = above {
+            if let Some(place) = self.places.get(path) {
+                return Problem::at(&self.config.file, &Place { key: key.to_owned(), ..place.clone() }, what);
+            }
+            above = path.rsplit_once('.').map(|(parent, _)| parent);
+        }
+        Problem { key: key.to_owned(), ..Problem::of_file(&self.config.file, what) }
+    }
+}
+
+/// Reads and checks the file at `path`, with variables from the process's environment.
+///
+/// # Errors
+///
+/// Everything that is wrong with it; that it cannot be read is one problem too.
+pub fn load(path: &Path) -> Result<Checked, Problems> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let mut problem = Problem::of_file(path, format!("failed to read the file: {error}"));
+        if error.kind() == std::io::ErrorKind::NotFound {
+            problem.hint(format!("name another file with `-c`; without it the file is `{FILE_DEFAULT}`"));
+        }
+        Problems { problems: vec![problem], notes: Vec::new() }
+    })?;
+    parse(&text, path, &|name| std::env::var(name).ok())
+}
+
+/// Checks `text` as the content of the file at `path`, with variables from `env`.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, in the order of the file.
+pub fn parse(text: &str, path: &Path, env: Lookup<'_>) -> Result<Checked, Problems> {
+    let mut report = Report::new(path);
+    let mut reader = Reader::new(text, env, &mut report);
+    let file = reader.document::<File>();
+    let places = reader.places;
+    let config = file.map(|file| config(&file, path, &mut report));
+    let notes = report.finish()?;
+    // Without a problem there is a file; the rest is for the compiler.
+    let config = config.ok_or_else(|| Problems { problems: Vec::new(), notes: notes.clone() })?;
+    Ok(Checked { config, notes, places })
+}
+
+fn config(file: &At<File>, path: &Path, report: &mut Report) -> Config {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let At { value: file, place } = file;
+    super::kafka::check_shared(file.kafka.value(), report);
+    let plugins = plugins(file, place, folder, report);
+    Config {
+        file: path.to_path_buf(),
+        host: host(file.host.value(), folder, report),
+        admin: admin(file.admin.value(), report),
+        plugins,
+    }
+}
+
+fn plugins(file: &File, place: &Place, folder: &Path, report: &mut Report) -> Vec<Plugin> {
+    let given = file.plugins.given();
+    if file.plugins.is_absent() || given.is_some_and(|plugins| plugins.value.is_empty()) {
+        let place = given.map_or(place, |plugins| &plugins.place);
+        report
+            .problem(place, "there is no plugin")
+            .hint("add a table `[plugins.NAME]` with `component` and `topics`");
+    }
+    let Some(At { value: written, .. }) = given else { return Vec::new() };
+    let shared = file.kafka.value();
+    let plugins =
+        written.iter().map(|(name, at)| plugin::check(name, at, shared, folder, report)).collect::<Vec<_>>();
+    plugin::check_groups(&plugins, written, report);
+    plugins
+}
+
+fn host(written: Option<&file::Host>, folder: &Path, report: &mut Report) -> Host {
+    let data = written.and_then(|host| host.data.given());
+    if let Some(At { value, place }) = data.filter(|data| data.value.is_empty()) {
+        report.problem(place, "expected a folder").found(format!("`\"{value}\"`"));
+    }
+    let threads = match within(written.map(|host| &host.threads), &limits::THREADS, report).0 {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => whole(threads),
+    };
+    Host { data: folder.join(data.map_or(".gristmill", |data| &data.value)), threads }
+}
+
+fn admin(written: Option<&file::Admin>, report: &mut Report) -> Option<Admin> {
+    let written_listen = written.and_then(|admin| admin.listen.given());
+    let listen = written_listen.map_or(Some(LISTEN_DEFAULT), |listen| listen.value.0)?;
+    let token = written.and_then(|admin| admin.token.value()).filter(|token| !token.is_empty());
+    let token_wrong = written.is_some_and(|admin| matches!(admin.token, Field::Wrong));
+    if let Some(At { place, .. }) = written_listen.filter(|_| !listen.ip().is_loopback())
+        && token.is_none()
+        && !token_wrong
+    {
+        report
+            .problem(place, "listening beyond this machine needs a `token`")
+            .found(format!("`\"{listen}\"`"))
+            .hint("set `admin.token`, for example to `\"${GRISTMILL_TOKEN}\"`, or listen on `127.0.0.1`");
+    }
+    Some(Admin { listen, token: token.cloned() })
+}
+
+/// The value of a key with a range, or its default.
+pub(super) fn within<T>(field: Option<&Field<T>>, limit: &Limit<T>, report: &mut Report) -> T
+where
+    T: Copy + PartialOrd + std::fmt::Display,
+{
+    let Some(At { value, place }) = field.and_then(Field::given) else { return limit.default };
+    if !limit.contains(value) {
+        report.problem(place, format!("expected a value {limit}")).found(format!("`{value}`"));
+    }
+    *value
+}
+
+/// A count as the machine counts; every range ends far below where the two differ.
+pub(super) fn whole(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// A file named in the config, which stands beside the config file.
+pub(super) fn beside(folder: &Path, name: &str) -> PathBuf {
+    folder.join(name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,169 @@
-//! Config schema.
+//! The JSON Schema of `gristmill.toml`, made from the types that read it, so that editors complete and explain keys.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::file::File;
+use super::limits::{Bytes, Count, Time};
+use super::tree::{At, Field};
+use super::value::{Listen, Options, Switch};
+use super::{Rate, Start};
+
+/// Where a string may hold any variable, an editor cannot know what will stand there.
+const VARIABLE: &str = r"\$\{";
+const DURATION: &str = r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$|\$\{";
+const SIZE: &str = r"^[0-9]+(\.[0-9]+)?\s*(B|kB|KiB|MB|MiB|GB|GiB)$|^[0-9]+$|\$\{";
+const RATE: &str = r"^[0-9]+(\.[0-9]+)?[kM]?\s*/\s*(s|min|h|day)$|\$\{";
+const START: &str = r"^(earliest|latest)$|^[0-9]{4}-[0-9]{2}-[0-9]{2}|\$\{";
+
+/// The JSON Schema (draft 2020-12) of `gristmill.toml`.
+pub fn json_schema() -> serde_json::Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<File>();
+    schema.insert("title".to_owned(), "gristmill.toml".into());
+    schema.to_value()
+}
+
+/// Gives single values a schema that stands where they are used.
+macro_rules! inline {
+    ($($type:ty => $schema:tt)*) => {$(
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )*};
+}
+
+inline! {
+    Switch => { "type": ["boolean", "string"], "pattern": VARIABLE }
+    Count => { "type": ["integer", "string"], "minimum": 0, "pattern": VARIABLE }
+    Time => { "type": "string", "pattern": DURATION }
+    Bytes => { "type": ["integer", "string"], "minimum": 0, "pattern": SIZE }
+    Rate => { "type": "string", "pattern": RATE }
+    Start => { "type": "string", "pattern": START }
+    Listen => { "type": "string" }
+    Options => {
+        "type": "object",
+        "additionalProperties": { "type": ["string", "integer", "number", "boolean", "object"] }
+    }
+}
+
+/// What a key says is what its value says.
+macro_rules! transparent {
+    ($($wrapper:ident)*) => {$(
+        impl<T: JsonSchema> JsonSchema for $wrapper<T> {
+            fn inline_schema() -> bool {
+                T::inline_schema()
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                T::schema_name()
+            }
+
+            fn schema_id() -> Cow<'static, str> {
+                T::schema_id()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                T::json_schema(generator)
+            }
+        }
+    )*};
+}
+
+transparent! { At Field }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::{check, file};
+    use super::*;
+
+    /// The schema of a table of the file by its path, wherever the generator put it.
+    fn table<'s>(schema: &'s Value, path: &[&str]) -> &'s Value {
+        path.iter().fold(schema, |table, key| {
+            let below = if *key == "*" { &table["additionalProperties"] } else { &table["properties"][key] };
+            match below["$ref"].as_str() {
+                Some(link) => schema.pointer(link.trim_start_matches('#')).unwrap(),
+                None => below,
+            }
+        })
+    }
+
+    #[test]
+    fn schema_and_parser_know_the_same_keys() {
+        let schema = json_schema();
+        let tables: [(&[&str], &[&str]); 10] = [
+            (&[], file::File::KEYS),
+            (&["kafka"], file::Kafka::KEYS),
+            (&["host"], file::Host::KEYS),
+            (&["admin"], file::Admin::KEYS),
+            (&["plugins", "*"], file::Plugin::KEYS),
+            (&["plugins", "*", "budget"], file::Budget::KEYS),
+            (&["plugins", "*", "retry"], file::Retry::KEYS),
+            (&["plugins", "*", "failure"], file::Failure::KEYS),
+            (&["plugins", "*", "batchers", "*"], file::Batcher::KEYS),
+            (&["plugins", "*", "allow"], file::Allow::KEYS),
+        ];
+        for (path, keys) in tables {
+            let table = table(&schema, path);
+            let mut known = keys.to_vec();
+            known.sort_unstable();
+            let mut listed: Vec<&str> =
+                table["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            listed.sort_unstable();
+            assert_eq!(listed, known, "{path:?}");
+            assert_eq!(table["additionalProperties"], false, "{path:?}");
+            for (key, says) in table["properties"].as_object().unwrap() {
+                assert!(says["description"].is_string(), "{path:?} {key}");
+            }
+        }
+        let mut required = table(&schema, &["plugins", "*"])["required"].as_array().unwrap().clone();
+        required.sort_unstable_by_key(ToString::to_string);
+        assert_eq!(required, ["component", "topics"]);
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    }
+
+    /// Writes every default of a table as TOML.
+    fn defaults(schema: &Value, path: &[&str]) -> String {
+        let properties = table(schema, path)["properties"].as_object().unwrap();
+        let lines =
+            properties.iter().filter_map(|(key, says)| Some(format!("{key} = {}\n", says.get("default")?)));
+        lines.collect()
+    }
+
+    #[test]
+    fn the_schemas_defaults_are_those_that_hold() {
+        let schema = json_schema();
+        let least = "[plugins.p]\ncomponent = \"p\"\ntopics = [\"t\"]\n";
+        let brokers = "brokers = [\"k\"]\n";
+        let written = format!(
+            "{least}{}[plugins.p.budget]\n{}[kafka]\n{brokers}{}[host]\n{}[admin]\n{}",
+            defaults(&schema, &["plugins", "*"]),
+            defaults(&schema, &["plugins", "*", "budget"]),
+            defaults(&schema, &["kafka"]),
+            defaults(&schema, &["host"]),
+            defaults(&schema, &["admin"]),
+        );
+        let config = |text: &str| {
+            let checked = check::parse(text, std::path::Path::new("g.toml"), &|_| None);
+            format!("{:?}", checked.map(|checked| checked.config))
+        };
+        let plain = config(&format!("{least}[kafka]\n{brokers}"));
+        assert!(plain.starts_with("Ok("), "{plain}");
+        assert_eq!(config(&written), plain);
+        assert!(written.contains("timeout = \"30s\"") && written.contains("listen = "), "{written}");
+    }
+}

@@ -1,0 +1,65 @@
+//! One plugin's cluster: `[kafka]` overlaid with `[plugins.NAME.kafka]`.
+
+use super::Kafka;
+use super::file;
+use super::librdkafka;
+use super::names;
+use super::problem::{Place, Report};
+use super::tree::{At, Field};
+use super::value::{List, Named, Options, Switch, Text};
+
+/// A plugin's cluster, and its options with their places for further checks.
+pub(super) struct Cluster {
+    pub(super) kafka: Kafka,
+    pub(super) options: Named<String>,
+}
+
+/// Checks what is wrong with `[kafka]` whoever uses it.
+pub(super) fn check_shared(kafka: Option<&file::Kafka>, report: &mut Report) {
+    if let Some(kafka) = kafka {
+        check_table(kafka, report);
+    }
+}
+
+/// Overlays `[kafka]` with a plugin's own: brokers and `create_topics` replace, options are merged key by key.
+pub(super) fn overlay(
+    shared: Option<&file::Kafka>,
+    own: Option<&file::Kafka>,
+    plugin: &Place,
+    report: &mut Report,
+) -> Cluster {
+    own.iter().for_each(|own| check_table(own, report));
+    let layers = || [own, shared].into_iter().flatten();
+    let brokers: Option<&List<Text>> = layers().find_map(|layer| layer.brokers.value());
+    if layers().all(|layer| layer.brokers.is_absent()) {
+        report
+            .problem(plugin, "no brokers are set for this plugin")
+            .hint("add `brokers = [\"localhost:9092\"]` under `[kafka]`");
+    }
+    let mut options = Named::new();
+    for Options(layer) in [shared, own].into_iter().flatten().filter_map(|layer| layer.options.value()) {
+        options.extend(layer.iter().map(|(name, at)| (name.clone(), at.clone())));
+    }
+    librdkafka::check_together(&options, report);
+    let create_topics = layers().find_map(|layer| layer.create_topics.value());
+    Cluster {
+        kafka: Kafka {
+            brokers: brokers.into_iter().flatten().map(|broker| broker.value.clone()).collect(),
+            create_topics: create_topics.is_some_and(|Switch(create)| *create),
+            options: options.iter().map(|(name, at)| (name.clone(), at.value.clone())).collect(),
+        },
+        options,
+    }
+}
+
+fn check_table(kafka: &file::Kafka, report: &mut Report) {
+    if let Some(At { value: brokers, place }) = kafka.brokers.given() {
+        if brokers.is_empty() {
+            report.problem(place, "expected at least one broker").hint("for example `[\"localhost:9092\"]`");
+        }
+        brokers.iter().for_each(|broker| names::check_broker(broker, report));
+    }
+    if let Some(Options(options)) = Field::value(&kafka.options) {
+        librdkafka::check_names(options, report);
+    }
+}
