@@ -15,13 +15,13 @@ use super::{Budget, Instances, Order, Plugin, Start, later, librdkafka, names};
 pub(super) fn check(
     name: &str,
     written: &At<file::Plugin>,
-    shared: Option<&file::Kafka>,
+    shared: &Field<file::Kafka>,
     folder: &Path,
     report: &mut Report,
 ) -> Plugin {
     let At { value: written, place } = written;
     check_name(name, place, report);
-    let Cluster { kafka, options } = kafka::overlay(shared, written.kafka.value(), place, report);
+    let Cluster { kafka, options } = kafka::overlay(shared, &written.kafka, place, report);
     let plugin = Plugin {
         name: name.into(),
         component: beside(folder, &component(written, place, report)),

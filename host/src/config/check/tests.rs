@@ -241,6 +241,24 @@ fn a_config_without_plugins_or_brokers_says_so() {
 }
 
 #[test]
+fn one_mistake_is_one_problem() {
+    for (text, what) in [
+        ("kafka = 5\n[plugins.p]\ncomponent = \"p\"\ntopics = [\"t\"]", "expected a table, found: `5`"),
+        ("plugins.p = 5", "expected a table, found: `5`"),
+        (
+            "kafka.brokers = [1]\n[plugins.p]\ncomponent = \"p\"\ntopics = [\"t\"]",
+            "expected a string, found: `1`",
+        ),
+    ] {
+        let problems = problems(text).problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().contains(what), "{problems:?}");
+    }
+    let two = shown("allow.produce = [1, \"a b\"]");
+    assert!(two.contains("found: `1`") && two.contains("found: `\"a b\"`"), "{two}");
+}
+
+#[test]
 fn variables_come_from_the_environment() {
     let text = format!("{LEAST}output = \"out-${{A:-x}}\"\nbudget.concurrency = \"${{B:-7}}\"");
     let config = checked(&text).config;
