@@ -2,7 +2,7 @@
 //! together, and reports everything that is wrong at once. No socket is opened and no other file is read.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::env::Lookup;
 use super::file::{self, File};
@@ -148,11 +148,6 @@ where
 /// A count as the machine counts; every range ends far below where the two differ.
 pub(super) fn whole(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-/// A file named in the config, which stands beside the config file.
-pub(super) fn beside(folder: &Path, name: &str) -> PathBuf {
-    folder.join(name)
 }
 
 #[cfg(test)]

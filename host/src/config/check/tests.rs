@@ -315,7 +315,14 @@ fn options_that_break_a_promise_are_refused() {
         ("metadata.broker.list = \"x\"", "set `brokers` instead"),
         ("acks = 1", "expected `all`, found: `1`"),
         ("max.in.flight = 6", "expected at most `5`, found: `6`"),
-        ("max.poll.interval.ms = 10000", "`drain` may be at most `8s` here, found: `20s`"),
+        (
+            "max.poll.interval.ms = 10000\nsession.timeout.ms = 6000",
+            "`drain` may be at most `8s` here, found: `20s`",
+        ),
+        (
+            "max.poll.interval.ms = 40000",
+            "may not be longer than `max.poll.interval.ms`\n  hint: the session is `45s`",
+        ),
         (
             "group.protocol = \"consumer\"\nsession.timeout.ms = 9",
             "cannot stand beside `group.protocol` = `consumer`",
