@@ -2,7 +2,7 @@
 //! together, and reports everything that is wrong at once. No socket is opened and no other file is read.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::env::Lookup;
 use super::file::{self, File};
@@ -69,10 +69,9 @@ pub fn parse(text: &str, path: &Path, env: Lookup<'_>) -> Result<Checked, Proble
     let mut reader = Reader::new(text, env, &mut report);
     let file = reader.document::<File>();
     let places = reader.places;
-    let config = file.map(|file| config(&file, path, &mut report));
+    let Some(file) = file else { return Err(report.fail()) };
+    let config = config(&file, path, &mut report);
     let notes = report.finish()?;
-    // Without a problem there is a file; the rest is for the compiler.
-    let config = config.ok_or_else(|| Problems { problems: Vec::new(), notes: notes.clone() })?;
     Ok(Checked { config, notes, places })
 }
 
@@ -98,7 +97,7 @@ fn plugins(file: &File, place: &Place, folder: &Path, report: &mut Report) -> Ve
             .hint("add a table `[plugins.NAME]` with `component` and `topics`");
     }
     let Some(At { value: written, .. }) = given else { return Vec::new() };
-    let shared = file.kafka.value();
+    let shared = &file.kafka;
     let plugins =
         written.iter().map(|(name, at)| plugin::check(name, at, shared, folder, report)).collect::<Vec<_>>();
     plugin::check_groups(&plugins, written, report);
@@ -121,7 +120,7 @@ fn admin(written: Option<&file::Admin>, report: &mut Report) -> Option<Admin> {
     let written_listen = written.and_then(|admin| admin.listen.given());
     let listen = written_listen.map_or(Some(LISTEN_DEFAULT), |listen| listen.value.0)?;
     let token = written.and_then(|admin| admin.token.value()).filter(|token| !token.is_empty());
-    let token_wrong = written.is_some_and(|admin| matches!(admin.token, Field::Wrong));
+    let token_wrong = written.is_some_and(|admin| admin.token.is_wrong());
     if let Some(At { place, .. }) = written_listen.filter(|_| !listen.ip().is_loopback())
         && token.is_none()
         && !token_wrong
@@ -149,11 +148,6 @@ where
 /// A count as the machine counts; every range ends far below where the two differ.
 pub(super) fn whole(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-/// A file named in the config, which stands beside the config file.
-pub(super) fn beside(folder: &Path, name: &str) -> PathBuf {
-    folder.join(name)
 }
 
 #[cfg(test)]

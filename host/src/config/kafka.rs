@@ -23,15 +23,17 @@ pub(super) fn check_shared(kafka: Option<&file::Kafka>, report: &mut Report) {
 
 /// Overlays `[kafka]` with a plugin's own: brokers and `create_topics` replace, options are merged key by key.
 pub(super) fn overlay(
-    shared: Option<&file::Kafka>,
-    own: Option<&file::Kafka>,
+    shared: &Field<file::Kafka>,
+    own: &Field<file::Kafka>,
     plugin: &Place,
     report: &mut Report,
 ) -> Cluster {
+    let wrong = shared.is_wrong() || own.is_wrong();
+    let (shared, own) = (shared.value(), own.value());
     own.iter().for_each(|own| check_table(own, report));
     let layers = || [own, shared].into_iter().flatten();
     let brokers: Option<&List<Text>> = layers().find_map(|layer| layer.brokers.value());
-    if layers().all(|layer| layer.brokers.is_absent()) {
+    if !wrong && layers().all(|layer| layer.brokers.is_absent()) {
         report
             .problem(plugin, "no brokers are set for this plugin")
             .hint("add `brokers = [\"localhost:9092\"]` under `[kafka]`");
@@ -59,7 +61,7 @@ fn check_table(kafka: &file::Kafka, report: &mut Report) {
         }
         brokers.iter().for_each(|broker| names::check_broker(broker, report));
     }
-    if let Some(Options(options)) = Field::value(&kafka.options) {
+    if let Some(Options(options)) = kafka.options.value() {
         librdkafka::check_names(options, report);
     }
 }

@@ -75,8 +75,22 @@ pub fn check_names(options: &Named<String>, report: &mut Report) {
 pub fn check_together(options: &Named<String>, report: &mut Report) {
     if options.get("group.protocol").is_some_and(|protocol| protocol.value == "consumer") {
         check_new_protocol(options, report);
+    } else {
+        check_session(options, report);
     }
     check_producer(options, report);
+}
+
+/// librdkafka starts no consumer whose session outlasts its poll interval.
+fn check_session(options: &Named<String>, report: &mut Report) {
+    let poll = options.get("max.poll.interval.ms");
+    let session = options.get("session.timeout.ms");
+    let timeout = duration(session, limits::SESSION_TIMEOUT);
+    if let Some(At { place, .. }) = poll.or(session).filter(|_| timeout > max_poll_interval(options)) {
+        report
+            .problem(place, "`session.timeout.ms` may not be longer than `max.poll.interval.ms`")
+            .hint(format!("the session is `{}` here", limits::Time(timeout)));
+    }
 }
 
 /// With the protocol of KIP-848 the broker decides what these options decided before, and librdkafka starts no consumer
@@ -120,8 +134,12 @@ fn check_producer(options: &Named<String>, report: &mut Report) {
 
 /// How long Kafka waits for a member over a rebalance, by these options.
 pub fn max_poll_interval(options: &Named<String>) -> Duration {
-    let written = options.get("max.poll.interval.ms").and_then(|at| at.value.parse().ok());
-    written.map_or(limits::MAX_POLL_INTERVAL, Duration::from_millis)
+    duration(options.get("max.poll.interval.ms"), limits::MAX_POLL_INTERVAL)
+}
+
+/// An option in milliseconds. What librdkafka will not read as a number counts as not written.
+fn duration(option: Option<&At<String>>, default: Duration) -> Duration {
+    option.and_then(|at| at.value.parse().ok()).map_or(default, Duration::from_millis)
 }
 
 #[cfg(test)]

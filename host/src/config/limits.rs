@@ -104,6 +104,8 @@ pub const DRAIN: Limit<Time> = millis(20 * SECOND, 0, 240 * SECOND);
 
 /// librdkafka's default of `max.poll.interval.ms`: a member that takes longer over a rebalance is put out of its group.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
+/// librdkafka's default of `session.timeout.ms`: a member that is not heard of for longer is put out of its group.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The longest `drain` beside a `max.poll.interval.ms`. The fifth that is left is for storing and committing.
 pub fn drain_max(max_poll_interval: Duration) -> Duration {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::check::{beside, whole, within};
+use super::check::{whole, within};
 use super::file;
 use super::kafka::{self, Cluster};
 use super::limits;
@@ -15,16 +15,16 @@ use super::{Budget, Instances, Order, Plugin, Start, later, librdkafka, names};
 pub(super) fn check(
     name: &str,
     written: &At<file::Plugin>,
-    shared: Option<&file::Kafka>,
+    shared: &Field<file::Kafka>,
     folder: &Path,
     report: &mut Report,
 ) -> Plugin {
     let At { value: written, place } = written;
     check_name(name, place, report);
-    let Cluster { kafka, options } = kafka::overlay(shared, written.kafka.value(), place, report);
+    let Cluster { kafka, options } = kafka::overlay(shared, &written.kafka, place, report);
     let plugin = Plugin {
         name: name.into(),
-        component: beside(folder, &component(written, place, report)),
+        component: folder.join(component(written, place, report)),
         topics: topics(written, place, report),
         group: group(name, &written.group, report),
         start: written.start.value().copied().unwrap_or(Start::Earliest),

@@ -169,17 +169,23 @@ impl Report {
         self.notes.push(Note { file: self.file.clone(), line, column, key, what: what.into() });
     }
 
-    /// The notes if there is no problem, else everything that is wrong, in the order of the file.
-    pub fn finish(mut self) -> Result<Vec<Note>, Problems> {
+    /// The notes if there is no problem.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, as `fail` gives it.
+    pub fn finish(self) -> Result<Vec<Note>, Problems> {
+        let failed = self.fail();
+        if failed.problems.is_empty() { Ok(failed.notes) } else { Err(failed) }
+    }
+
+    /// Everything that is wrong, in the order of the file and each only once.
+    pub fn fail(mut self) -> Problems {
         self.problems.sort_by(|a, b| (a.line, a.column, &a.what).cmp(&(b.line, b.column, &b.what)));
         // What `[kafka]` has wrong, every plugin that uses it has wrong.
         self.problems.dedup();
         self.notes.sort_by_key(|note| (note.line, note.column));
-        if self.problems.is_empty() {
-            Ok(self.notes)
-        } else {
-            Err(Problems { problems: self.problems, notes: self.notes })
-        }
+        Problems { problems: self.problems, notes: self.notes }
     }
 }
 

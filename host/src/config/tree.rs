@@ -42,7 +42,12 @@ impl<T> Field<T> {
         self.given().map(|at| &at.value)
     }
 
-    /// Whether the file has the key at all, be its value good or not.
+    /// Whether what the file has is wrong.
+    pub fn is_wrong(&self) -> bool {
+        matches!(self, Self::Wrong)
+    }
+
+    /// Whether the file lacks the key; a wrong value is not absent.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }

@@ -33,7 +33,7 @@ const MINUTE: u128 = 60 * SECOND;
 const HOUR: u128 = 60 * MINUTE;
 const DAY: u128 = 24 * HOUR;
 
-/// The most digits a number may have: with 18 of them no product below leaves 128 bits, and any period in
+/// The most digits a number may have, zeros in front aside, and behind its point: with 18 of them no product below leaves 128 bits, and any period in
 /// nanoseconds up to a day can be written as a rate.
 const DIGITS_MAX: usize = 18;
 
@@ -99,7 +99,8 @@ impl Number {
         };
         let digits = format!("{whole}{fraction}");
         let plain = !whole.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if !plain || digits.len() > DIGITS_MAX {
+        let significant = digits.trim_start_matches('0').len();
+        if !plain || significant > DIGITS_MAX || fraction.len() > DIGITS_MAX {
             return None;
         }
         Some(Self { digits: digits.parse().ok()?, scale: u32::try_from(fraction.len()).ok()? })

@@ -128,10 +128,11 @@ impl<T: Written> Written for List<T> {
             }
             return None;
         };
-        let read: Vec<Option<At<T>>> = (items.iter().enumerate())
-            .map(|(index, item)| reader.child(item, format!("{}[{index}]", place.key)))
-            .collect();
-        read.into_iter().collect()
+        let mut list = Self::new();
+        for (index, item) in items.iter().enumerate() {
+            list.extend(reader.child(item, format!("{}[{index}]", place.key)));
+        }
+        unless_all_wrong(list.is_empty() && !items.is_empty(), list)
     }
 }
 
@@ -144,8 +145,13 @@ impl<T: Written> Written for Named<T> {
                 named.insert(key.get_ref().to_string(), at);
             }
         }
-        Some(named)
+        unless_all_wrong(named.is_empty() && !table.is_empty(), named)
     }
+}
+
+/// What is good of several values is looked at further. If nothing is, nobody should be told besides that it is empty.
+fn unless_all_wrong<T>(all_wrong: bool, good: T) -> Option<T> {
+    (!all_wrong).then_some(good)
 }
 
 impl Written for Options {

@@ -241,6 +241,24 @@ fn a_config_without_plugins_or_brokers_says_so() {
 }
 
 #[test]
+fn one_mistake_is_one_problem() {
+    for (text, what) in [
+        ("kafka = 5\n[plugins.p]\ncomponent = \"p\"\ntopics = [\"t\"]", "expected a table, found: `5`"),
+        ("plugins.p = 5", "expected a table, found: `5`"),
+        (
+            "kafka.brokers = [1]\n[plugins.p]\ncomponent = \"p\"\ntopics = [\"t\"]",
+            "expected a string, found: `1`",
+        ),
+    ] {
+        let problems = problems(text).problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().contains(what), "{problems:?}");
+    }
+    let two = shown("allow.produce = [1, \"a b\"]");
+    assert!(two.contains("found: `1`") && two.contains("found: `\"a b\"`"), "{two}");
+}
+
+#[test]
 fn variables_come_from_the_environment() {
     let text = format!("{LEAST}output = \"out-${{A:-x}}\"\nbudget.concurrency = \"${{B:-7}}\"");
     let config = checked(&text).config;
@@ -297,7 +315,14 @@ fn options_that_break_a_promise_are_refused() {
         ("metadata.broker.list = \"x\"", "set `brokers` instead"),
         ("acks = 1", "expected `all`, found: `1`"),
         ("max.in.flight = 6", "expected at most `5`, found: `6`"),
-        ("max.poll.interval.ms = 10000", "`drain` may be at most `8s` here, found: `20s`"),
+        (
+            "max.poll.interval.ms = 10000\nsession.timeout.ms = 6000",
+            "`drain` may be at most `8s` here, found: `20s`",
+        ),
+        (
+            "max.poll.interval.ms = 40000",
+            "may not be longer than `max.poll.interval.ms`\n  hint: the session is `45s`",
+        ),
         (
             "group.protocol = \"consumer\"\nsession.timeout.ms = 9",
             "cannot stand beside `group.protocol` = `consumer`",

@@ -58,6 +58,7 @@ fn a_rate_is_shown_and_measured_as_it_was_meant() {
         assert_eq!((rate.to_string().as_str(), rate.per_second()), (short, per_second));
     }
     assert_eq!(rate("950k/day").unwrap().to_string(), "950k/day");
+    assert_eq!(rate("0.0000462796098/s").unwrap().to_string(), "0.0000462796098/s");
     assert_eq!(rate("700k/s").unwrap().to_string(), "700k/s");
 }
 
