@@ -16,7 +16,7 @@ pub struct Room {
     pub messages: usize,
     /// Bytes, as `MessageRef::size_bytes` counts them.
     pub bytes: usize,
-    /// Nothing is held at all: the time to take a message that is larger than the whole buffer.
+    /// Nothing is in the buffer, so there will never be more room than this: one message may be larger.
     pub empty: bool,
 }
 
@@ -24,7 +24,8 @@ pub struct Room {
 #[derive(Debug)]
 pub enum Event {
     /// Messages of one assigned partition, in the order of their offsets, never more than there was room for
-    /// (but a message larger than all of `buffer_bytes` comes alone when the buffer is empty).
+    /// (but a message larger than all of `buffer_bytes` comes alone when the buffer is empty). They are noted as
+    /// delivered (`ack::Delivered`) before the source is asked for more.
     Batch(Arc<Partition>, Batch),
     /// These partitions are ours from now on.
     Assigned(Vec<Arc<Partition>>),

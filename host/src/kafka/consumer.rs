@@ -1,0 +1,311 @@
+//! The consumer of one plugin as a source: one thread asks for the next event, and everything that concerns the
+//! consumer happens within that call. Nothing here blocks but the wait on the bell.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::context::Context;
+use super::health::Health;
+use super::native::Client0;
+use super::reader::Readers;
+use super::rebalance::{Assigning, Revoking};
+use super::{commit, context, options};
+use crate::ack::Partition;
+use crate::config::{Plugin, Start};
+use crate::edge::{Bell, Event, Room, Source};
+use crate::metrics::PluginMetrics;
+
+/// How long to wait for the bell. Only a safety net, and the pace of what changes with time alone.
+const WAIT_MS_MAX: u64 = 100;
+
+/// How often progress is told to librdkafka, in ms: a tenth of the time in which librdkafka tells Kafka, so that it
+/// adds little to what is repeated after a crash, and costs nothing against thousands of messages.
+const STORE_INTERVAL_MS: u64 = 100;
+
+/// How long a consumer may take to leave when nobody said how long, in ms.
+const LEAVE_MS_MAX: u64 = 5_000;
+
+/// How often a broken consumer is replaced, at most, in ms.
+const REOPEN_INTERVAL_MS: u64 = 1_000;
+
+/// Most events that librdkafka is asked for before messages get their turn.
+const EVENTS_MAX: usize = 1_000;
+
+/// Messages of a plugin's topics, as a member of its group.
+pub struct KafkaSource {
+    pub(super) subscription: Subscription,
+    pub(super) readers: Readers,
+    pub(super) revoking: Option<Revoking>,
+    pub(super) assigning: Assigning,
+    pub(super) health: Health,
+    pub(super) metrics: Arc<PluginMetrics>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) consumer: Arc<Client0>,
+    /// Why the consumer cannot go on, once it cannot.
+    pub(super) broken: Option<String>,
+    opened_at: Instant,
+    stored_at: Instant,
+    /// Stands last, so that it is dropped after all that holds the consumer.
+    leaving: Leaving,
+}
+
+/// What is needed to join the group, again if need be.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    options: ClientConfig,
+    topics: Vec<String>,
+    group: String,
+    pub(super) start: Start,
+}
+
+impl Subscription {
+    /// Makes a consumer that joins the group as soon as it finds Kafka. Does not wait for the network.
+    fn open(&self, bell: &Arc<Bell>) -> anyhow::Result<Arc<Client0>> {
+        let consumer = BaseConsumer::from_config_and_context(&self.options, Context::default());
+        let mut consumer =
+            consumer.with_context(|| format!("failed to make a consumer of group `{}`", self.group))?;
+        let bell = bell.clone();
+        consumer.set_nonempty_callback(move || bell.ring());
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let subscribed = consumer.subscribe(&topics);
+        subscribed.with_context(|| format!("failed to subscribe to `{}`", topics.join("`, `")))?;
+        Ok(Arc::new(consumer))
+    }
+}
+
+impl KafkaSource {
+    /// A source of the plugin's topics. Does not wait for Kafka: while it is not there, the source says so with
+    /// `Event::Trouble` and goes on trying.
+    pub fn connect(plugin: &Plugin, metrics: Arc<PluginMetrics>) -> anyhow::Result<Self> {
+        let subscription = Subscription {
+            options: options::consumer(plugin),
+            topics: plugin.topics.clone(),
+            group: plugin.group.clone(),
+            start: plugin.start,
+        };
+        let bell = Arc::new(Bell::default());
+        let consumer = subscription.open(&bell)?;
+        let now = Instant::now();
+        Ok(Self {
+            subscription,
+            readers: Readers::default(),
+            revoking: None,
+            assigning: Assigning::default(),
+            health: Health::default(),
+            metrics,
+            bell,
+            consumer,
+            broken: None,
+            opened_at: now,
+            stored_at: now,
+            leaving: Leaving::default(),
+        })
+    }
+
+    /// What there is to say without waiting.
+    fn step(&mut self, room: Room) -> Option<Event> {
+        self.serve_events();
+        if self.broken.is_some()
+            && let Some(event) = self.reopen()
+        {
+            return Some(event);
+        }
+        if let Some(event) = self.rebalance() {
+            return Some(event);
+        }
+        if let Some(event) = self.health.look(&self.consumer, &self.subscription.topics) {
+            return Some(event);
+        }
+        if self.stored_at.elapsed() >= Duration::from_millis(STORE_INTERVAL_MS) {
+            self.stored_at = Instant::now();
+            self.make_durable();
+        }
+        self.read(room)
+    }
+
+    /// Has librdkafka say what it has to say; it all ends up in the context.
+    fn serve_events(&mut self) {
+        for _ in 0..EVENTS_MAX {
+            let calls_before = self.consumer.context().calls();
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(error)) if is_final(&error) => {
+                    self.broken.get_or_insert_with(|| error.to_string());
+                }
+                Some(Err(_)) => {}
+                // Every partition has its own queue. Whatever came another way must not be skipped: start over.
+                Some(Ok(_)) => {
+                    self.broken
+                        .get_or_insert_with(|| "a message came outside its partition's queue".to_owned());
+                }
+                None if self.consumer.context().calls() == calls_before => break,
+                None => {}
+            }
+        }
+        for (error, reason) in self.consumer.context().take_errors() {
+            self.health.note(&error, &reason);
+        }
+    }
+
+    fn read(&mut self, room: Room) -> Option<Event> {
+        let mut errors = Vec::new();
+        let batch = self.readers.read(room, &mut errors);
+        errors.into_iter().for_each(|text| self.health.note_refusal(text));
+        let (partition, batch) = batch?;
+        self.health.note_messages();
+        Some(Event::Batch(partition, batch))
+    }
+
+    fn make_durable(&mut self) {
+        commit::pass_markers(&self.consumer, &mut self.readers);
+        commit::store(&self.consumer, self.readers.iter_mut());
+        commit::show(&self.consumer, &self.readers, &self.metrics);
+    }
+
+    /// Replaces the consumer by a new one, which joins the group anew; all partitions are lost.
+    fn reopen(&mut self) -> Option<Event> {
+        if self.opened_at.elapsed() < Duration::from_millis(REOPEN_INTERVAL_MS) {
+            return None;
+        }
+        self.opened_at = Instant::now();
+        let consumer = match self.subscription.open(&self.bell) {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                self.health.note_refusal(format!("{error:#}"));
+                return None;
+            }
+        };
+        let group = &self.subscription.group;
+        let reason = self.broken.take();
+        tracing::warn!(group, reason, "the consumer cannot go on and is replaced by a new one");
+        let lost: Vec<_> = self.readers.remove(|_| true).into_iter().map(|reader| reader.partition).collect();
+        self.say_farewell();
+        self.assigning = Assigning::default();
+        Leaving::start(std::mem::replace(&mut self.consumer, consumer));
+        self.forget(&lost);
+        (!lost.is_empty()).then_some(Event::Lost(lost))
+    }
+
+    /// Acknowledges whatever the group waits for, so that leaving does not wait for us.
+    fn say_farewell(&mut self) {
+        let context = self.consumer.context();
+        context.close();
+        if let Some(revoking) = self.revoking.take() {
+            context::decline(&self.consumer, &revoking.rebalance);
+        }
+        let unhandled = std::mem::take(&mut *context.rebalances());
+        unhandled.iter().for_each(|rebalance| context::decline(&self.consumer, rebalance));
+    }
+
+    /// Closes the books of partitions that are no longer ours.
+    pub(super) fn forget(&self, partitions: &[Arc<Partition>]) {
+        for partition in partitions {
+            partition.revoke();
+            self.metrics.remove_partition(&partition.topic, partition.number);
+        }
+    }
+}
+
+impl Source for KafkaSource {
+    fn next(&mut self, room: Room) -> Event {
+        if let Some(event) = self.step(room) {
+            return event;
+        }
+        self.bell.wait(Duration::from_millis(WAIT_MS_MAX));
+        Event::Nothing
+    }
+
+    fn bell(&self) -> Arc<Bell> {
+        self.bell.clone()
+    }
+
+    fn release(&mut self, partitions: &[Arc<Partition>]) {
+        self.release_revoked(partitions);
+    }
+
+    fn close(mut self: Box<Self>, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        commit::pass_markers(&self.consumer, &mut self.readers);
+        commit::store(&self.consumer, self.readers.iter_mut());
+        // Half of the time is left for leaving: a group that is not told waits for the session to run out.
+        if let Err(error) = commit::commit(&self.consumer, &self.readers, limit / 2) {
+            let group = &self.subscription.group;
+            tracing::warn!(group, error = %format!("{error:#}"), "the last progress could not be committed");
+        }
+        self.leaving.limit = deadline.saturating_duration_since(Instant::now());
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        self.say_farewell();
+        self.readers.remove(|_| true);
+        self.leaving.waits = Leaving::start(self.consumer.clone());
+    }
+}
+
+/// Whether a consumer that reported `error` has to be replaced.
+fn is_final(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded)
+}
+
+/// Leaving the group, on a thread of its own because it may block for as long as a broker does not answer. After
+/// `limit` the thread is abandoned.
+#[derive(Debug)]
+struct Leaving {
+    limit: Duration,
+    waits: Option<Waits>,
+}
+
+/// The thread starts to leave when `go` is dropped, and drops the other end of `left` when it has left.
+#[derive(Debug)]
+struct Waits {
+    go: mpsc::Sender<()>,
+    left: mpsc::Receiver<()>,
+}
+
+impl Default for Leaving {
+    fn default() -> Self {
+        Self { limit: Duration::from_millis(LEAVE_MS_MAX), waits: None }
+    }
+}
+
+impl Leaving {
+    /// Hands the last hold of the consumer to a thread that drops it.
+    fn start(consumer: Arc<Client0>) -> Option<Waits> {
+        let (go, may_go) = mpsc::channel::<()>();
+        let (leaves, left) = mpsc::channel::<()>();
+        let leave = move || {
+            // An error is what it waits for: nobody ever sends.
+            let _ = may_go.recv();
+            drop(consumer);
+            drop(leaves);
+        };
+        match std::thread::Builder::new().name("kafka-leave".to_owned()).spawn(leave) {
+            Ok(_) => Some(Waits { go, left }),
+            Err(error) => {
+                tracing::warn!(%error, "no thread to leave the group on");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(Waits { go, left }) = self.waits.take() {
+            drop(go);
+            if left.recv_timeout(self.limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+                tracing::warn!("left without waiting any longer for Kafka's answer");
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! librdkafka's options as this room sets them: what the host owns, what it merely prefers, and why. Whether a user
+//! may set an option at all is checked by `config`.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::config::{Kafka, Plugin, Start};
+
+/// How often librdkafka sends stored offsets, in ms: what may be repeated after a crash is at most what finished
+/// in this time.
+const COMMIT_INTERVAL_MS: u32 = 1_000;
+
+/// Messages that librdkafka holds ready for one partition before it stops fetching more. Each partition has a queue
+/// of its own, so 50 partitions of 100-byte messages hold some 10 MB with librdkafka's own book-keeping. Raise it
+/// for few partitions with tiny messages.
+const QUEUED_MESSAGES_MIN: u32 = 1_000;
+
+/// Bytes that librdkafka holds ready for one partition, in KiB: the bound for large messages, where the one in
+/// messages would be too much. 50 partitions hold at most 50 MiB.
+const QUEUED_KBYTES_MAX: u32 = 1_024;
+
+/// Bytes that one fetch asks for of one partition: what a partition's queue may be overshot by. A larger message
+/// still comes, alone. Raise it, with the two above, where a broker is far away and few partitions must be fast.
+const FETCH_PARTITION_BYTES: u32 = 131_072;
+
+/// How long a broker may keep a fetch waiting for data, in ms. A broker answers one fetch at a time, so a partition
+/// whose queue has just run low waits as long for the others' empty answer; 500 (the default) is a visible stall.
+const FETCH_WAIT_MS_MAX: u32 = 100;
+
+/// How long a partition is not fetched after its queue was full, in ms. The default of 1 000 drains a queue in 50 ms
+/// and idles for the rest of the second (librdkafka #3662): 4 to 9 times less throughput, measured.
+const FETCH_QUEUE_BACKOFF_MS: u32 = 10;
+
+/// How often topics are looked for that match a regular expression, in ms; librdkafka's own 5 minutes are long for
+/// someone who has just made a topic.
+const TOPIC_REFRESH_MS: u32 = 30_000;
+
+/// How long outputs wait for company, in ms. Part of the time to the outcome of each message that has outputs;
+/// enough to fill batches under load.
+const LINGER_MS: u32 = 2;
+
+/// Options for anything that only asks (metadata, administration).
+pub(super) fn client(kafka: &Kafka) -> ClientConfig {
+    let mut options = ClientConfig::new();
+    // More than this is chatter, and is asked for with librdkafka's own `debug` option.
+    options.set_log_level(RDKafkaLogLevel::Info);
+    overlay(&mut options, kafka);
+    options
+}
+
+/// Options for the consumer of a plugin.
+pub(super) fn consumer(plugin: &Plugin) -> ClientConfig {
+    let mut options = client(&plugin.kafka);
+    let mut prefer = |key: &str, value: &str| {
+        if options.get(key).is_none() {
+            options.set(key, value);
+        }
+    };
+    prefer("client.id", &format!("gristmill-{}", plugin.name));
+    prefer("auto.commit.interval.ms", &COMMIT_INTERVAL_MS.to_string());
+    prefer("isolation.level", "read_committed");
+    prefer("fetch.queue.backoff.ms", &FETCH_QUEUE_BACKOFF_MS.to_string());
+    prefer("fetch.wait.max.ms", &FETCH_WAIT_MS_MAX.to_string());
+    prefer("fetch.message.max.bytes", &FETCH_PARTITION_BYTES.to_string());
+    prefer("queued.min.messages", &QUEUED_MESSAGES_MIN.to_string());
+    prefer("queued.max.messages.kbytes", &QUEUED_KBYTES_MAX.to_string());
+    if plugin.topics.iter().any(|topic| topic.starts_with('^')) {
+        prefer("topic.metadata.refresh.interval.ms", &TOPIC_REFRESH_MS.to_string());
+    }
+    // The broker assigns under KIP-848, and librdkafka refuses the strategy then.
+    if options.get("group.protocol") != Some("consumer")
+        && options.get("partition.assignment.strategy").is_none()
+    {
+        options.set("partition.assignment.strategy", "cooperative-sticky");
+    }
+    options.set("group.id", &plugin.group);
+    // Offsets are sent by librdkafka, but only those that progress has stored: nothing unfinished is ever told.
+    options.set("enable.auto.commit", "true");
+    options.set("enable.auto.offset.store", "false");
+    // Where a group begins is looked up at assignment; this is for offsets that have left the topic since.
+    let reset = if plugin.start == Start::Latest { "latest" } else { "earliest" };
+    options.set("auto.offset.reset", reset);
+    // An end told as an error moves the position in librdkafka 2.12 (#4844), and we have no use for it.
+    options.set("enable.partition.eof", "false");
+    options
+}
+
+/// Options for the producer of a plugin.
+pub(super) fn producer(plugin: &Plugin) -> ClientConfig {
+    let mut options = client(&plugin.kafka);
+    let mut prefer = |key: &str, value: &str| {
+        if options.get(key).is_none() {
+            options.set(key, value);
+        }
+    };
+    prefer("client.id", &format!("gristmill-{}", plugin.name));
+    if ["queue.buffering.max.ms", "linger.ms"].iter().all(|key| !plugin.kafka.options.contains_key(*key)) {
+        options.set("linger.ms", LINGER_MS.to_string());
+    }
+    // A broker that goes away loses nothing: outputs wait for it, and their messages with them.
+    if ["message.timeout.ms", "delivery.timeout.ms"]
+        .iter()
+        .all(|key| !plugin.kafka.options.contains_key(*key))
+    {
+        options.set("message.timeout.ms", "0");
+    }
+    // A retry inside librdkafka neither doubles nor reorders.
+    options.set("enable.idempotence", "true");
+    options
+}
+
+fn overlay(options: &mut ClientConfig, kafka: &Kafka) {
+    for (key, value) in &kafka.options {
+        options.set(key, value);
+    }
+    options.set("bootstrap.servers", kafka.brokers.join(","));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::tests::plugin;
+
+    #[test]
+    fn a_user_may_override_what_is_preferred_but_not_what_is_owned() {
+        let mut plugin = plugin("localhost:9092", &["orders"]);
+        plugin.kafka.options =
+            [("isolation.level", "read_uncommitted"), ("enable.auto.offset.store", "true")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+        let options = consumer(&plugin);
+        assert_eq!(options.get("isolation.level"), Some("read_uncommitted"));
+        assert_eq!(options.get("enable.auto.offset.store"), Some("false"));
+        assert_eq!(options.get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        plugin.kafka.options = [("group.protocol".to_owned(), "consumer".to_owned())].into();
+        assert_eq!(consumer(&plugin).get("partition.assignment.strategy"), None);
+    }
+}

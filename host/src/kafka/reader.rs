@@ -1,0 +1,144 @@
+//! Which partition is read next, how much of it, and the one copy of each message. Partitions take turns, so that
+//! a full one does not starve the others, and nothing is taken that there is no room for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::native::{BATCH_MESSAGES_MAX, PartitionQueue, Record};
+use crate::ack::Partition;
+use crate::edge::Room;
+use crate::message::{Batch, MESSAGE_OVERHEAD_BYTES};
+
+/// How long the other partitions leave their room to a message that does not fit, in ms. Without it a large message
+/// would wait for ever behind small ones that take what comes free. After it they go on as long before they wait
+/// again, because what fills the buffer may be parked and never go.
+const LARGE_MESSAGE_PATIENCE_MS: u128 = 1_000;
+
+/// One assigned partition.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) partition: Arc<Partition>,
+    pub(super) queue: PartitionQueue,
+    /// Not read any more: it is about to be given up.
+    pub(super) revoked: bool,
+    /// The watermark that Kafka was last told.
+    pub(super) stored: Option<i64>,
+    /// The offset behind the last message that was handed out; where reading began before the first.
+    pub(super) handed_out: i64,
+    /// Offsets went backwards (the topic was made anew, or offsets were out of range), so that librdkafka's
+    /// position, which only grows, says nothing any more.
+    pub(super) rewound: bool,
+    /// Since when the next message has been waiting for room that would hold it.
+    waiting_since: Option<Instant>,
+}
+
+impl Reader {
+    /// A reader of a partition, from its watermark on. Kafka knows its progress up to `stored`.
+    pub(super) fn new(partition: Arc<Partition>, queue: PartitionQueue, stored: Option<i64>) -> Self {
+        let handed_out = partition.progress().watermark().unwrap_or(0);
+        Self { partition, queue, revoked: false, stored, handed_out, rewound: false, waiting_since: None }
+    }
+
+    /// Whether messages of the partition may be taken at all now.
+    fn is_readable(&self) -> bool {
+        !self.revoked && !self.partition.is_held()
+    }
+
+    /// Whether the others have to leave their room to this one now.
+    fn is_owed_room(&self) -> bool {
+        let turn = |since: Instant| since.elapsed().as_millis() / LARGE_MESSAGE_PATIENCE_MS;
+        self.waiting_since.is_some_and(|since| turn(since) % 2 == 0)
+    }
+
+    /// Copies messages into a batch while there is room, at most `wanted`.
+    fn read(&mut self, wanted: usize, room: Room, errors: &mut Vec<String>) -> Option<Batch> {
+        let mut batch: Option<Batch> = None;
+        let mut left_bytes = room.bytes;
+        for taken in 0..wanted {
+            let Some(record) = self.queue.front(wanted - taken) else { break };
+            if let Some((code, text)) = record.error() {
+                errors.push(format!("{}: {code}: {text}", self.partition));
+                self.queue.pop();
+                continue;
+            }
+            let size = size_bytes(record);
+            let alone = batch.is_none() && room.empty;
+            if size > left_bytes && !alone {
+                if batch.is_none() {
+                    self.waiting_since.get_or_insert_with(Instant::now);
+                }
+                break;
+            }
+            left_bytes = left_bytes.saturating_sub(size);
+            let batch = batch.get_or_insert_with(|| {
+                Batch::new(self.partition.topic.clone(), self.partition.number, Instant::now())
+            });
+            let offset = record.offset();
+            batch.push(offset, record.timestamp(), (record.key(), record.payload()), record.headers());
+            self.rewound |= offset < self.handed_out;
+            self.handed_out = offset + 1;
+            self.waiting_since = None;
+            self.queue.pop();
+        }
+        batch
+    }
+}
+
+/// As `MessageRef::size_bytes` will count the record.
+fn size_bytes(record: Record<'_>) -> usize {
+    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers: usize = record.headers().map(|header| header.name.len() + len(header.value)).sum();
+    MESSAGE_OVERHEAD_BYTES + len(record.key()) + len(record.payload()) + headers
+}
+
+/// All assigned partitions, and whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    list: Vec<Reader>,
+    /// The index of the one to visit first.
+    turn: usize,
+}
+
+impl Readers {
+    pub(super) fn push(&mut self, reader: Reader) {
+        self.list.push(reader);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Reader> {
+        self.list.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reader> {
+        self.list.iter_mut()
+    }
+
+    /// Takes out those that `is_leaving` says.
+    pub(super) fn remove(&mut self, is_leaving: impl Fn(&Reader) -> bool) -> Vec<Reader> {
+        self.list.extract_if(.., |reader| is_leaving(reader)).collect()
+    }
+
+    /// The next batch, of the next partition that has one and room for it. Errors that arrived instead of messages
+    /// are added to `errors`.
+    pub(super) fn read(&mut self, room: Room, errors: &mut Vec<String>) -> Option<(Arc<Partition>, Batch)> {
+        if room.messages == 0 || room.bytes == 0 {
+            return None;
+        }
+        let readable = self.list.iter().filter(|reader| reader.is_readable()).count();
+        let wanted = (room.messages / readable.max(1)).clamp(1, BATCH_MESSAGES_MAX);
+        let owed = self.list.iter().position(|reader| reader.is_readable() && reader.is_owed_room());
+        let visits = if owed.is_some() { 1 } else { self.list.len() };
+        let first = owed.unwrap_or(self.turn);
+        for visit in 0..visits {
+            let index = (first + visit) % self.list.len();
+            let reader = &mut self.list[index];
+            if !reader.is_readable() {
+                continue;
+            }
+            if let Some(batch) = reader.read(wanted, room, errors) {
+                self.turn = index + 1;
+                return Some((reader.partition.clone(), batch));
+            }
+        }
+        None
+    }
+}
