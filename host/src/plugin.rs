@@ -1,1 +1,20 @@
-//! The guest.
+//! The guest: the sandbox that a plugin runs in. Takes a component from its bytes to workers that handle runs under
+//! the plugin's limits. Knows nothing of Kafka, of retries or of where outputs go.
+
+mod broken;
+mod cache;
+mod compose;
+mod engine;
+mod generation;
+mod guest;
+mod inspect;
+mod instance;
+mod limits;
+mod log;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+pub use engine::Engine;
+pub use generation::{Generation, Worker, check};
+pub use inspect::{Kind, Refusal, Summary};

@@ -28,6 +28,9 @@ pub struct RunMessage {
     pub handle_ns: u64,
     /// When `handle-message` started; none when it did not.
     pub started_at: Option<std::time::Instant>,
+    /// It is to be handled in an instance of its own: one that it shared was broken off, and it could not be told
+    /// who was to blame. The guest room sets it with `NotStarted`, and heeds it the next time.
+    pub alone: bool,
 }
 
 impl RunMessage {
@@ -55,6 +58,13 @@ impl Run {
             let earlier = &self.messages[..index];
             earlier.iter().any(|m| m.lane == message.lane && !matches!(m.handling, Handling::Done(_)))
         };
-        !message.delivery.partition().is_revoked() && !self.stop.load(Ordering::Relaxed) && !lane_broken()
+        self.is_open(index) && !lane_broken()
+    }
+
+    /// Whether the message at `index` may start as far as its partition and the run go; its lane is not looked at.
+    pub fn is_open(&self, index: usize) -> bool {
+        let revoked = |message: &RunMessage| message.delivery.partition().is_revoked();
+        !self.stop.load(Ordering::Relaxed)
+            && self.messages.get(index).is_some_and(|message| !revoked(message))
     }
 }

@@ -1,0 +1,135 @@
+//! What all plugins of a host share: the compiler, the pool that instances are taken from, the folder of compiled
+//! code, what may be imported, and the thread that ends epochs.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use wasmtime::component::Linker;
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::cache::Cache;
+use super::guest::{self, Guest};
+use super::limits::{TABLE_ELEMENTS_MAX, TRAMPOLINE_MEMORY_MAX};
+use crate::config;
+
+/// Milliseconds of an epoch: how long a guest may compute before it is looked at, and how far its CPU is over when
+/// it is broken off. Shorter epochs cost more wake-ups than they gain.
+const EPOCH_TICK_MS: u64 = 5;
+
+/// Instances beyond two for each worker (the version in use and the one that a swap brings): trial instances, and a
+/// concurrency that is raised while the host runs.
+const INSTANCES_SPARE: u32 = 256;
+
+/// Core instances of one plugin's instance: Python's has about ten, and composing adds four.
+const CORE_INSTANCES_EACH: u32 = 24;
+
+/// Linear memories of one plugin's instance: its own, the trampoline's, and one for a component made of two.
+const MEMORIES_EACH: u32 = 3;
+
+/// Tables of one plugin's instance: a language runtime's, and those of the modules that link it.
+const TABLES_EACH: u32 = 12;
+
+/// Stacks of one plugin's instance: an async handler's calls have one each, but few at the same time.
+const STACKS_EACH: u32 = 4;
+
+/// Most memories for which 4 GiB of addresses each are reserved (16 TiB), which saves bounds checks; with more,
+/// only the largest `memory` is reserved.
+const WIDE_MEMORIES_MAX: u32 = 4096;
+
+/// Bytes of stack for Wasm: twice wasmtime's default, because interpreters recurse deeply.
+const WASM_STACK_BYTES: usize = 1024 * 1024;
+
+/// Bytes of stack for Wasm and the host functions that it calls.
+const STACK_BYTES: usize = WASM_STACK_BYTES + 1024 * 1024;
+
+/// What all plugins share. One per host; its thread ends with it.
+pub struct Engine {
+    pub(super) wasm: wasmtime::Engine,
+    pub(super) linker: Linker<Guest>,
+    pub(super) cache: Cache,
+    /// Worker threads of the host.
+    pub(super) threads: usize,
+    _epochs: Epochs,
+}
+
+impl Engine {
+    /// An engine with room for every plugin's workers. Fails when the machine refuses the address space.
+    pub fn new(host: &config::Host, plugins: &[config::Plugin]) -> anyhow::Result<Arc<Self>> {
+        let wasm = wasmtime::Engine::new(&settings(plugins)).map_err(anyhow::Error::from).context(
+            "failed to reserve memory for the plugins' instances; lower `concurrency` or `memory`",
+        )?;
+        let mut linker = Linker::new(&wasm);
+        guest::link(&mut linker).map_err(anyhow::Error::from).context("failed to provide WASI")?;
+        let cache = Cache::open(&host.data, &wasm);
+        let epochs = Epochs::start(&wasm).context("failed to start the thread that ends epochs")?;
+        Ok(Arc::new(Self { wasm, linker, cache, threads: host.threads, _epochs: epochs }))
+    }
+}
+
+fn settings(plugins: &[config::Plugin]) -> Config {
+    let workers: usize = plugins.iter().map(|plugin| plugin.budget.concurrency).sum();
+    let instances =
+        u32::try_from(workers).unwrap_or(u32::MAX / 1024).min(u32::MAX / 1024) * 2 + INSTANCES_SPARE;
+    let memory =
+        plugins.iter().map(|plugin| plugin.budget.memory).max().unwrap_or(0).max(TRAMPOLINE_MEMORY_MAX);
+    let memories = instances * MEMORIES_EACH;
+
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES_EACH)
+        .total_memories(memories)
+        .total_tables(instances * TABLES_EACH)
+        .total_stacks(instances * STACKS_EACH)
+        .max_memory_size(memory)
+        .max_memories_per_module(MEMORIES_EACH)
+        .max_tables_per_module(TABLES_EACH)
+        .table_elements(TABLE_ELEMENTS_MAX);
+
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(STACK_BYTES)
+        .wasm_component_model_async(true);
+    if memories > WIDE_MEMORIES_MAX {
+        config.memory_reservation(memory as u64);
+    }
+    config
+}
+
+/// The thread that ends an epoch every `EPOCH_TICK_MS`.
+struct Epochs {
+    /// Dropped to end the thread.
+    running: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Epochs {
+    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+        let (running, ended) = mpsc::channel::<()>();
+        let engine = engine.weak();
+        let tick = Duration::from_millis(EPOCH_TICK_MS);
+        let run = move || {
+            while ended.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
+                let Some(engine) = engine.upgrade() else { break };
+                engine.increment_epoch();
+            }
+        };
+        let thread = std::thread::Builder::new().name("epochs".into()).spawn(run)?;
+        Ok(Self { running: Some(running), thread: Some(thread) })
+    }
+}
+
+impl Drop for Epochs {
+    fn drop(&mut self) {
+        self.running = None;
+        if let Some(thread) = self.thread.take() {
+            // The thread only counts; if it died, guests would not be interrupted, but it has nothing to die of.
+            drop(thread.join());
+        }
+    }
+}

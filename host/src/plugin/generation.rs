@@ -1,0 +1,364 @@
+//! One version of a plugin's component, from its bytes to the workers that handle runs with it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tracing::warn;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime_wasi_config::WasiConfigVariables;
+
+use super::cache::hex;
+use super::compose::compose;
+use super::engine::Engine;
+use super::guest::{Guest, Slot};
+use super::inspect::{ASYNC_HANDLER, Kind, LIFECYCLE, Refusal, Summary, inspect, unknown_import};
+use super::instance::{Instance, NoInstance};
+use super::log::PluginLog;
+use super::shared::Shared;
+use crate::bindings::RunnerPre;
+use crate::capability::Grants;
+use crate::config::{self, Instances};
+use crate::metrics::PluginMetrics;
+use crate::run::{RUN_MESSAGES_MAX, Run, RunMessage};
+
+/// Most bytes of messages that cross the border in one call, so that the trampoline's memory stays small; a larger
+/// message crosses alone.
+const CALL_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a worker waits when it gets no instance before it gives its run back.
+const NO_INSTANCE_WAIT: Duration = Duration::from_millis(100);
+
+/// Messages that an instance handles at least before it may be replaced because its memory is nearly used up: some
+/// language runtimes leak a little with each message, and a plugin that simply needs that much must not pay a start
+/// for every run.
+const RECYCLE_MESSAGES_MIN: usize = 10_000;
+
+/// Bytes of a page of linear memory.
+const WASM_PAGE_BYTES: u64 = 64 * 1024;
+
+/// One version of a plugin, ready to make instances.
+pub struct Generation {
+    version: Arc<Version>,
+    /// The instances that all workers of an async handler share; they start with the first worker.
+    shared: OnceLock<Arc<Shared>>,
+}
+
+/// What every instance of a generation is made of.
+pub(super) struct Version {
+    pub(super) engine: Arc<Engine>,
+    pub(super) plugin: config::Plugin,
+    pub(super) kind: Kind,
+    pub(super) digest: String,
+    pub(super) pre: InstancePre<Guest>,
+    /// There when the component is composed with the trampoline, which is then known to be callable.
+    pub(super) runner: Option<RunnerPre<Guest>>,
+    pub(super) handle_async: Option<ComponentExportIndex>,
+    pub(super) lifecycle: Option<Lifecycle>,
+    pub(super) settings: Arc<WasiConfigVariables>,
+    pub(super) log: Arc<PluginLog>,
+    pub(super) metrics: Arc<PluginMetrics>,
+}
+
+/// Where the functions of the plugin's lifecycle are.
+pub(super) struct Lifecycle {
+    pub(super) start: ComponentExportIndex,
+    pub(super) stop: ComponentExportIndex,
+}
+
+/// Everything that can be said of the component in `wasm` without running it, or everything that is wrong with it.
+/// Compiles it, so that a later start finds it compiled.
+pub fn check(engine: &Arc<Engine>, plugin: &config::Plugin, wasm: &[u8]) -> Result<Summary, Refusal> {
+    let sum: [u8; 32] = Sha256::digest(wasm).into();
+    let summary = inspect(wasm, digest(&sum))?;
+    Generation::load(engine, plugin, wasm, Arc::default(), &Grants::default())?;
+    Ok(summary)
+}
+
+impl Generation {
+    /// Compiles the component in `wasm` (or takes its code from the folder of compiled code), composed with the
+    /// trampoline, and makes sure that everything it imports is provided. Takes up to seconds: call it where a thread
+    /// may be held. A refusal is a fault of the component or its config.
+    pub fn load(
+        engine: &Arc<Engine>,
+        plugin: &config::Plugin,
+        wasm: &[u8],
+        metrics: Arc<PluginMetrics>,
+        capabilities: &Grants,
+    ) -> Result<Arc<Self>, Refusal> {
+        let sum: [u8; 32] = Sha256::digest(wasm).into();
+        let (component, kind) = match engine.cache.load(&engine.wasm, &sum) {
+            Some(compiled) => compiled,
+            None => compile(engine, wasm, &sum)?,
+        };
+        check_memory(&component, plugin.budget.memory)?;
+        let mut linker = engine.linker.clone();
+        let granted = capabilities.link(&mut linker);
+        granted.map_err(|error| {
+            Refusal::one(format!("what the plugin is granted cannot be provided: {error:#}"))
+        })?;
+        let pre = link(&linker, &component)?;
+        let runner = match kind {
+            Kind::Handler => Some(RunnerPre::new(pre.clone()).map_err(wrong_type)?),
+            Kind::AsyncHandler | Kind::Batcher => None,
+        };
+        let export = |interface: &str, function: &str| {
+            let interface = component.get_export_index(None, interface)?;
+            component.get_export_index(Some(&interface), function)
+        };
+        let lifecycle = export(LIFECYCLE, "start").zip(export(LIFECYCLE, "stop"));
+        let version = Version {
+            engine: engine.clone(),
+            plugin: plugin.clone(),
+            kind,
+            digest: digest(&sum),
+            handle_async: export(ASYNC_HANDLER, "handle-message"),
+            lifecycle: lifecycle.map(|(start, stop)| Lifecycle { start, stop }),
+            settings: Arc::new(
+                plugin.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            ),
+            log: Arc::new(PluginLog::new(plugin.name.clone())),
+            pre,
+            runner,
+            metrics,
+        };
+        Ok(Arc::new(Self { version: Arc::new(version), shared: OnceLock::new() }))
+    }
+
+    /// Makes a trial instance and lets its lifecycle start and stop.
+    pub async fn probe(&self) -> Result<(), Refusal> {
+        match Instance::create(&self.version).await {
+            Ok(mut instance) => {
+                if self.version.kind == Kind::AsyncHandler {
+                    instance.handle_async().map_err(wrong_type)?;
+                }
+                instance.stop().await;
+                Ok(())
+            }
+            Err(NoInstance::Guest(broken)) => {
+                Err(Refusal::one(format!("the plugin does not start: {broken}")))
+            }
+            Err(NoInstance::Host(reason)) => Err(Refusal::one(format!(
+                "there is no room for a trial instance: {reason}; lower `concurrency`"
+            ))),
+        }
+    }
+
+    /// `sha256:` and 64 hex digits: of the component as it was given.
+    pub fn digest(&self) -> &str {
+        &self.version.digest
+    }
+
+    /// How the plugin handles messages.
+    pub fn kind(&self) -> Kind {
+        self.version.kind
+    }
+
+    /// One worker of this generation; its instance comes with its first run. Call it on the runtime.
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        let hands = match self.version.kind {
+            Kind::AsyncHandler if self.version.plugin.instances == Instances::Reused => {
+                Hands::Shared(self.shared.get_or_init(|| Shared::start(&self.version)).clone())
+            }
+            Kind::AsyncHandler => Hands::Shared(Shared::none(&self.version)),
+            Kind::Handler | Kind::Batcher => Hands::Own { instance: None, handled: 0 },
+        };
+        Worker { version: self.version.clone(), hands }
+    }
+}
+
+fn digest(sum: &[u8; 32]) -> String {
+    format!("sha256:{}", hex(sum))
+}
+
+fn wrong_type(error: wasmtime::Error) -> Refusal {
+    Refusal::one(format!(
+        "its handler is not what gristmill:plugin@0.1.0 says it is: {error:#}; build the plugin against this host's WIT"
+    ))
+}
+
+fn compile(engine: &Engine, wasm: &[u8], sum: &[u8; 32]) -> Result<(Component, Kind), Refusal> {
+    let kind = inspect(wasm, digest(sum))?.kind;
+    let composed = match kind {
+        Kind::Handler => compose(wasm).map_err(|error| {
+            Refusal::one(format!(
+                "the component cannot be composed with the host's trampoline: {error:#}; build the plugin against this \
+                 host's WIT"
+            ))
+        })?,
+        Kind::AsyncHandler | Kind::Batcher => wasm.to_vec(),
+    };
+    let component = Component::new(&engine.wasm, &composed).map_err(|error| {
+        Refusal::one(format!(
+            "the component cannot be compiled: {error:#}; it may use features of WebAssembly that this host does not \
+             know"
+        ))
+    })?;
+    engine.cache.store(&component, kind, sum);
+    Ok((component, kind))
+}
+
+/// Refuses a component that could never start under the budget.
+fn check_memory(component: &Component, budget: usize) -> Result<(), Refusal> {
+    let pages = component.resources_required().and_then(|needed| needed.max_initial_memory_size);
+    match pages.map(|pages| pages.saturating_mul(WASM_PAGE_BYTES)) {
+        Some(needed) if needed > budget as u64 => Err(Refusal::one(format!(
+            "needs {needed} bytes of memory to start, but the budget's `memory` is {budget}; raise it"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// `component` with everything that it imports, or all of its imports that nobody provides. The linker names one
+/// missing import at a time, so each is given a stand-in until none is missing.
+fn link(linker: &Linker<Guest>, component: &Component) -> Result<InstancePre<Guest>, Refusal> {
+    let mut error = match linker.instantiate_pre(component) {
+        Ok(pre) => return Ok(pre),
+        Err(error) => format!("{error:#}"),
+    };
+    let imports = component.component_type();
+    let names: Vec<String> = imports.imports(linker.engine()).map(|(name, _)| name.to_owned()).collect();
+    let missing = |error: &str| names.iter().find(|name| error.contains(&format!("`{name}`"))).cloned();
+    let mut problems = Vec::new();
+    let mut linker = linker.clone();
+    while let Some(name) = missing(&error) {
+        let problem = unknown_import(&name);
+        if problems.contains(&problem) {
+            break;
+        }
+        problems.push(problem);
+        if super::inspect::stand_in(&mut linker, component, &name).is_err() {
+            break;
+        }
+        match linker.instantiate_pre(component) {
+            Ok(_) => break,
+            Err(next) => error = format!("{next:#}"),
+        }
+    }
+    if problems.is_empty() {
+        problems.push(format!("its imports do not fit what this host provides: {error}"));
+    }
+    Err(Refusal { problems })
+}
+
+/// One concurrency slot: handles one run at a time.
+pub struct Worker {
+    version: Arc<Version>,
+    hands: Hands,
+}
+
+enum Hands {
+    /// An instance of its own, which has handled so many messages.
+    Own { instance: Option<Instance>, handled: usize },
+    /// Instances that all workers share.
+    Shared(Arc<Shared>),
+}
+
+impl Worker {
+    /// Most messages of one run that this worker can use: 1 where messages do not cross the border together.
+    pub fn longest_run(&self) -> usize {
+        match (&self.hands, self.version.plugin.instances) {
+            (Hands::Own { .. }, Instances::Reused) => RUN_MESSAGES_MAX,
+            _ => 1,
+        }
+    }
+
+    /// Lets the guest handle `run`, and says of each message what became of it. When there is no instance to be had,
+    /// all come back `NotStarted` after a short wait. Dropping the future drops the run and the instance.
+    pub async fn handle(&mut self, run: Run) -> Run {
+        match &mut self.hands {
+            Hands::Shared(shared) => shared.handle(run).await,
+            Hands::Own { instance, handled } => {
+                let (run, slots) = handle_own(&self.version, instance, handled, run).await;
+                merge(run, slots)
+            }
+        }
+    }
+
+    /// Ends the worker's instance in good order.
+    pub async fn stop(self) {
+        match self.hands {
+            Hands::Own { instance: Some(instance), .. } => instance.stop().await,
+            Hands::Own { instance: None, .. } => {}
+            Hands::Shared(shared) => shared.leave(),
+        }
+    }
+}
+
+async fn handle_own(
+    version: &Arc<Version>,
+    own: &mut Option<Instance>,
+    handled: &mut usize,
+    run: Run,
+) -> (Arc<Run>, Vec<Slot>) {
+    let per_message = version.plugin.instances == Instances::PerMessage;
+    let run = Arc::new(run);
+    let mut slots = Vec::with_capacity(run.messages.len());
+    while slots.len() < run.messages.len() {
+        let first = slots.len();
+        let count = if per_message { 1 } else { crossing(&run.messages[first..]) };
+        // Taken out while it is in use: whatever ends this call early, a broken instance is not used again.
+        let mut instance = match own.take() {
+            Some(instance) => instance,
+            None => match create(version).await {
+                Some(instance) => {
+                    *handled = 0;
+                    instance
+                }
+                None => break,
+            },
+        };
+        if !instance.handle_each(&run, (first, count), &mut slots).await {
+            break;
+        }
+        *handled += count;
+        let worn = *handled >= RECYCLE_MESSAGES_MIN && instance.store.data().memory.is_nearly_used_up();
+        if per_message || worn {
+            instance.stop().await;
+        } else {
+            *own = Some(instance);
+        }
+    }
+    (run, slots)
+}
+
+/// A new instance; none after a short wait when there is none to be had, which is charged to no message.
+pub(super) async fn create(version: &Arc<Version>) -> Option<Instance> {
+    let plugin = &*version.plugin.name;
+    match Instance::create(version).await {
+        Ok(instance) => return Some(instance),
+        Err(NoInstance::Host(reason)) => warn!(plugin, reason, "the host has no room for another instance"),
+        Err(NoInstance::Guest(broken)) => {
+            version.metrics.count_trap(broken.kind);
+            warn!(plugin, reason = %broken, "the plugin does not start");
+        }
+    }
+    tokio::time::sleep(NO_INSTANCE_WAIT).await;
+    None
+}
+
+/// How many of `messages` cross the border in one call.
+fn crossing(messages: &[RunMessage]) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&RunMessage| {
+        bytes += message.delivery.message().size_bytes();
+        bytes <= CALL_BYTES_MAX
+    };
+    messages.iter().take_while(fits).count().max(1)
+}
+
+/// `run` with what became of its messages.
+fn merge(run: Arc<Run>, slots: Vec<Slot>) -> Run {
+    let Some(mut run) = Arc::into_inner(run) else {
+        // The guest's side lets go of the run whenever a call ends. Were it not so, its messages would be
+        // redelivered as never answered rather than handled twice.
+        tracing::error!("a run is still held by an instance");
+        return Run { messages: Vec::new(), stop: Arc::default() };
+    };
+    for (message, slot) in run.messages.iter_mut().zip(slots) {
+        message.handling = slot.handling;
+        message.handle_ns = slot.handle_ns;
+        message.started_at = slot.started_at;
+    }
+    run
+}

@@ -1,0 +1,191 @@
+//! One live instance: created, given runs, and ended in good order; each call under the limits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{self, TypedFunc};
+use wasmtime::{PoolConcurrencyLimitError, Store};
+
+use super::broken::Broken;
+use super::generation::Version;
+use super::guest::{Guest, Slot};
+use super::limits::{MemoryLimit, Watch, on_epoch};
+use crate::bindings::{self, Failure, Output, OwnedMessage, Runner};
+use crate::metrics::PluginMetrics;
+use crate::outcome::TrapKind;
+use crate::run::{Run, RunMessage};
+
+/// Longest that `stop` of the lifecycle may take, so that a shutdown is not held up by a plugin's farewell.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// What an async handler's `handle-message` is to the host.
+pub(super) type HandleAsync = TypedFunc<(OwnedMessage,), (Result<Vec<Output>, Failure>,)>;
+
+/// Why there is no instance.
+pub(super) enum NoInstance {
+    /// The host has no room for it just now.
+    Host(String),
+    /// The plugin does not start.
+    Guest(Broken),
+}
+
+/// One live instance.
+pub(super) struct Instance {
+    pub(super) store: Store<Guest>,
+    pub(super) instance: component::Instance,
+    pub(super) watch: Arc<Watch>,
+    version: Arc<Version>,
+    /// Counts this instance for as long as it lives.
+    _counted: Counted,
+}
+
+impl Instance {
+    /// A new instance whose lifecycle has started.
+    pub(super) async fn create(version: &Arc<Version>) -> Result<Self, NoInstance> {
+        let budget = &version.plugin.budget;
+        let watch = Arc::new(Watch::new(budget.timeout, budget.cpu, version.metrics.clone()));
+        let memory = MemoryLimit::new(budget.memory, version.runner.is_some(), version.metrics.clone());
+        let guest = Guest::new(memory, watch.clone(), version.log.clone(), version.settings.clone());
+        let mut store = Store::new(&version.engine.wasm, guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.epoch_deadline_callback(on_epoch);
+        store.set_epoch_deadline(1);
+        store.data_mut().restart(Instant::now());
+        let instance = match watch.guard(version.pre.instantiate_async(&mut store)).await {
+            Ok(instance) => instance,
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => {
+                return Err(NoInstance::Host(error.to_string()));
+            }
+            Err(error) => return Err(NoInstance::Guest(explain(&store, &error))),
+        };
+        store.data_mut().memory.instantiated();
+        let counted = Counted::new(version.metrics.clone());
+        let mut created = Self { store, instance, watch, version: version.clone(), _counted: counted };
+        match created.start().await {
+            Ok(()) => Ok(created),
+            Err(broken) => Err(NoInstance::Guest(broken)),
+        }
+    }
+
+    /// Calls `start` of the plugin's lifecycle, if it has one.
+    async fn start(&mut self) -> Result<(), Broken> {
+        let Some(lifecycle) = &self.version.lifecycle else { return Ok(()) };
+        self.store.data_mut().restart(Instant::now());
+        let call = async {
+            let start = self
+                .instance
+                .get_typed_func::<(), (Result<(), String>,)>(&mut self.store, lifecycle.start)?;
+            start.call_async(&mut self.store, ()).await
+        };
+        match self.watch.guard(call).await {
+            Ok((Ok(()),)) => Ok(()),
+            Ok((Err(reason),)) => {
+                Err(Broken::new(TrapKind::Trap, format!("its lifecycle does not start: {reason}")))
+            }
+            Err(error) => Err(explain(&self.store, &error)),
+        }
+    }
+
+    /// Ends the instance in good order: `stop` of the lifecycle, if it has one, for at most `STOP_MAX`.
+    pub(super) async fn stop(mut self) {
+        let Some(lifecycle) = &self.version.lifecycle else { return };
+        self.store.data_mut().restart(Instant::now());
+        self.store.set_epoch_deadline(1);
+        let call = async {
+            let stop = self.instance.get_typed_func::<(), ()>(&mut self.store, lifecycle.stop)?;
+            stop.call_async(&mut self.store, ()).await
+        };
+        let stopped = tokio::time::timeout(STOP_MAX, self.watch.guard(call)).await;
+        let reason = match stopped {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => explain(&self.store, &error).to_string(),
+            Err(_) => format!("it took longer than {STOP_MAX:?}"),
+        };
+        tracing::warn!(
+            plugin = &*self.version.plugin.name,
+            reason,
+            "the plugin's lifecycle did not stop in good order"
+        );
+    }
+
+    /// Lets the guest handle the `count` messages of `run` from the one at `first`, and puts what became of them
+    /// behind `slots`. Returns whether the instance may go on.
+    pub(super) async fn handle_each(
+        &mut self,
+        run: &Arc<Run>,
+        (first, count): (usize, usize),
+        slots: &mut Vec<Slot>,
+    ) -> bool {
+        let messages = &run.messages[first..first + count];
+        let called = self.call_each(run, first, messages).await;
+        let broken = called.err().map(|error| explain(&self.store, &error));
+        let course = &mut self.store.data_mut().course;
+        let lived = broken.is_none();
+        if let Some(broken) = broken {
+            self.version.metrics.count_trap(broken.kind);
+            // Without a name the trap came before any message could begin, which is the doing of the next in turn.
+            let begun = slots.len();
+            let unnamed = || (0..count).find(|index| run.is_open(begun + index)).unwrap_or_default();
+            let index = course.under_way.take().unwrap_or_else(unnamed);
+            course.fail(index, broken.into_failure(), Instant::now());
+        }
+        slots.extend(course.come_back());
+        lived
+    }
+
+    async fn call_each(
+        &mut self,
+        run: &Arc<Run>,
+        first: usize,
+        messages: &[RunMessage],
+    ) -> wasmtime::Result<()> {
+        let refs = || messages.iter().map(|message| message.delivery.message());
+        let repaired = bindings::repaired_names(refs());
+        let headers = bindings::headers(refs(), &repaired);
+        let mut headers = &headers[..];
+        let lowered: Vec<bindings::Message<'_>> = messages
+            .iter()
+            .map(|RunMessage { delivery, .. }| {
+                let previous_error = delivery.previous_error.as_deref();
+                bindings::message(delivery.message(), delivery.attempt, previous_error, &mut headers)
+            })
+            .collect();
+        let runner = Runner::new(&mut self.store, &self.instance)?;
+        self.store.data_mut().course.set_out(run.clone(), first, messages.len());
+        self.store.set_epoch_deadline(1);
+        self.watch.rest();
+        let call = runner.gristmill_run_runs().call_handle_each(&mut self.store, &lowered);
+        self.watch.guard(call).await
+    }
+
+    /// The plugin's `handle-message` that may be called several times at once.
+    pub(super) fn handle_async(&mut self) -> wasmtime::Result<HandleAsync> {
+        let Some(export) = self.version.handle_async else {
+            wasmtime::bail!("the plugin has no async handler");
+        };
+        self.instance.get_typed_func(&mut self.store, export)
+    }
+}
+
+/// How and why a call on `store` ended with `error`.
+pub(super) fn explain(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
+    let guest = store.data();
+    Broken::explain(error, &guest.memory, &guest.last_words)
+}
+
+/// One in the gauge of instances.
+struct Counted(Arc<PluginMetrics>);
+
+impl Counted {
+    fn new(metrics: Arc<PluginMetrics>) -> Self {
+        metrics.instances.fetch_add(1, Ordering::Relaxed);
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.instances.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,458 @@
+//! Guests written as text, so that the tests need no guest toolchain: each is core Wasm with our WIT around it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::*;
+use crate::ack::{Delivered, Partition};
+use crate::capability::Grants;
+use crate::config::{self, Budget, Instances, Order, Start};
+use crate::message::{Batch, HeaderRef};
+use crate::metrics::PluginMetrics;
+use crate::outcome::{Failure, Handling, OutputRecord, TrapKind};
+use crate::run::{Run, RunMessage};
+
+const WORLD: &str = "package test:guest;
+    interface other { ask: func() -> u32; }
+    world plain { include gristmill:plugin/processor@0.1.0; }
+    world alive { include gristmill:plugin/processor@0.1.0; export gristmill:plugin/lifecycle@0.1.0; }
+    world many { include gristmill:plugin/async-processor@0.1.0; }
+    world both { include gristmill:plugin/processor@0.1.0; include gristmill:plugin/async-processor@0.1.0; }
+    world batches { include gristmill:plugin/batch-processor@0.1.0; }
+    world asking { import other; import gristmill:elsewhere/thing; include gristmill:plugin/processor@0.1.0; }
+    world neither { export other; }";
+
+/// A core module as a component of `world`.
+fn component(world: &str, wat: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
+    resolve.push_str("else.wit", "package gristmill:elsewhere; interface thing { tell: func(); }").unwrap();
+    let package = resolve.push_str("test.wit", WORLD).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let mut module = wat::parse_str(wat).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+}
+
+/// A handler whose `handle-message` is `body`: it is given the 18 flat parameters' record at `$m` and writes its
+/// result at 1024. Memory below 8192 is the body's; what the host sends lies above.
+fn handler(body: &str) -> Vec<u8> {
+    component("plain", &module(body, ""))
+}
+
+fn module(body: &str, more: &str) -> String {
+    format!(
+        r#"(module
+            (memory (export "memory") 1)
+            (global $free (mut i32) (i32.const 8192))
+            (global $calls (mut i32) (i32.const 0))
+            (data (i32.const 2048) "not today")
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                (global.set $free (i32.add (local.get $at) (local.get 3)))
+                (local.get $at))
+            (func $recurse (param i32) (result i32)
+                (i32.add (i32.const 1) (call $recurse (i32.add (local.get 0) (i32.const 1)))))
+            (func (export "gristmill:plugin/handler@0.1.0#handle-message") (param $m i32) (result i32)
+                (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64))
+                (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+                {body}
+                (global.set $free (i32.const 8192))
+                (i32.const 1024))
+            {more})"#
+    )
+}
+
+/// Returns one output made of the message: topic, key, payload, headers.
+const ECHO: &str = "(i32.store (i32.const 1028) (i32.const 1100)) (i32.store (i32.const 1032) (i32.const 1))
+    (i32.store (i32.const 1100) (i32.const 1))
+    (i32.store (i32.const 1104) (i32.load (local.get $m)))
+    (i32.store (i32.const 1108) (i32.load offset=4 (local.get $m)))
+    (memory.copy (i32.const 1112) (i32.add (local.get $m) (i32.const 40)) (i32.const 12))
+    (memory.copy (i32.const 1124) (i32.add (local.get $m) (i32.const 52)) (i32.const 12))
+    (memory.copy (i32.const 1136) (i32.add (local.get $m) (i32.const 64)) (i32.const 8))";
+
+struct World {
+    _data: tempfile::TempDir,
+    host: config::Host,
+    plugin: config::Plugin,
+    metrics: Arc<PluginMetrics>,
+}
+
+impl World {
+    fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let host = config::Host { data: data.path().to_owned(), threads: 1 };
+        Self { _data: data, host, plugin: plugin(), metrics: Arc::default() }
+    }
+
+    fn engine(&self) -> Arc<Engine> {
+        Engine::new(&self.host, std::slice::from_ref(&self.plugin)).unwrap()
+    }
+
+    fn load(&self, wasm: &[u8]) -> Result<Arc<Generation>, Refusal> {
+        Generation::load(&self.engine(), &self.plugin, wasm, self.metrics.clone(), &Grants::default())
+    }
+
+    fn worker(&self, wasm: &[u8]) -> Worker {
+        self.load(wasm).unwrap().worker()
+    }
+}
+
+fn plugin() -> config::Plugin {
+    config::Plugin {
+        name: "test".into(),
+        component: PathBuf::new(),
+        topics: vec!["t".into()],
+        group: "g".into(),
+        start: Start::Earliest,
+        order: Order::Key,
+        output: None,
+        drain: Duration::from_secs(1),
+        config: BTreeMap::new(),
+        instances: Instances::Reused,
+        kafka: config::Kafka { brokers: vec![], create_topics: false, options: BTreeMap::new() },
+        budget: Budget {
+            concurrency: 2,
+            rate: None,
+            burst: 1,
+            buffer: 100,
+            buffer_bytes: 1 << 20,
+            timeout: Duration::from_secs(60),
+            cpu: Duration::from_secs(60),
+            memory: 1 << 20,
+        },
+        allow_produce: vec![],
+    }
+}
+
+/// A run of `count` messages, each in a lane of its own, with keys, payloads and headers by their number.
+fn run(count: usize) -> (Run, Arc<Partition>) {
+    let partition = Partition::new("topic".into(), 3);
+    let mut batch = Batch::new("topic".into(), 3, Instant::now());
+    for number in 0..count {
+        let (key, payload) = (format!("key{number}"), "p".repeat(number * 7));
+        let headers: Vec<(String, String)> =
+            (0..number % 4).map(|header| (format!("name{header}"), format!("value{number}"))).collect();
+        let value = |index: usize, value: &str| index.is_multiple_of(2).then(|| value.as_bytes().to_vec());
+        let values: Vec<_> =
+            headers.iter().enumerate().map(|(index, (_, text))| value(index, text)).collect();
+        let headers = headers.iter().zip(&values);
+        let headers =
+            headers.map(|((name, _), value)| HeaderRef { name: name.as_bytes(), value: value.as_deref() });
+        let timestamp = number.is_multiple_of(2).then_some(number as i64);
+        batch.push(number as i64, timestamp, (Some(key.as_bytes()), Some(payload.as_bytes())), headers);
+    }
+    let message = |(lane, delivery)| RunMessage {
+        delivery,
+        lane,
+        handling: Handling::NotStarted,
+        handle_ns: 0,
+        started_at: None,
+        alone: false,
+    };
+    let messages = (0..).zip(Delivered::deliver(batch, partition.clone())).map(message).collect();
+    (Run { messages, stop: Arc::new(AtomicBool::new(false)) }, partition)
+}
+
+fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+/// One letter for each message: what became of it.
+fn letters(run: &Run) -> String {
+    let letter = |message: &RunMessage| match &message.handling {
+        Handling::Done(_) => 'd',
+        Handling::Failed(Failure::Retry { .. }) => 'r',
+        Handling::Failed(Failure::Reject { .. }) => 'x',
+        Handling::Failed(_) => 't',
+        Handling::NotStarted => '-',
+    };
+    run.messages.iter().map(letter).collect()
+}
+
+fn trap(message: &RunMessage) -> (TrapKind, &str) {
+    match &message.handling {
+        Handling::Failed(Failure::Trap { kind, reason }) => (*kind, reason),
+        other => panic!("not a trap: {other:?}"),
+    }
+}
+
+#[test]
+fn a_run_of_all_sizes_comes_back_as_it_went() {
+    let world = World::new();
+    let mut worker = world.worker(&handler(ECHO));
+    on_one_thread(async {
+        for count in [1, 2, 64, 64] {
+            let run = worker.handle(run(count).0).await;
+            for message in &run.messages {
+                let sent = message.delivery.message();
+                let headers = sent.headers().map(|header| {
+                    (String::from_utf8(header.name.to_vec()).unwrap(), header.value.map(<[u8]>::to_vec))
+                });
+                let expected = OutputRecord {
+                    topic: Some("topic".into()),
+                    key: sent.key().map(<[u8]>::to_vec),
+                    payload: sent.payload().map(<[u8]>::to_vec),
+                    headers: headers.collect(),
+                };
+                assert_eq!(message.handling, Handling::Done(vec![expected]));
+                assert!(message.started_at.is_some());
+            }
+        }
+        assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 1);
+        assert_eq!(world.metrics.guest_memory_bytes.load(Ordering::Relaxed), 2 * 65536);
+        worker.stop().await;
+        assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 0);
+        assert_eq!(world.metrics.guest_memory_bytes.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn fields_stand_where_the_record_says() {
+    // Traps unless partition, offset, attempt, timestamp and the length of previous-error are as sent.
+    let check = |offset: &str, load: &str, value: &str| {
+        format!(
+            "(if ({load}.ne ({load}.load offset={offset} (local.get $m)) ({load}.const {value})) (then unreachable))"
+        )
+    };
+    let body = [
+        check("8", "i32", "3"),
+        check("16", "i64", "0"),
+        check("24", "i32", "1"),
+        check("32", "i64", "0"),
+        check("72", "i32", "2"),
+        check("84", "i32", "5"),
+    ];
+    let world = World::new();
+    let mut worker = world.worker(&handler(&body.concat()));
+    let (mut run, _partition) = run(1);
+    run.messages[0].delivery.attempt = 2;
+    run.messages[0].delivery.previous_error = Some("again".into());
+    let run = on_one_thread(worker.handle(run));
+    assert_eq!(letters(&run), "d", "{:?}", run.messages[0].handling);
+}
+
+#[test]
+fn failures_keep_their_words_and_stop_their_lane_only() {
+    // The second message is retried in 500 ms, the fourth rejected.
+    let fail = "(if (i32.eq (global.get $calls) (i32.const 2)) (then
+            (i32.store (i32.const 1024) (i32.const 1))
+            (i32.store (i32.const 1032) (i32.const 2048)) (i32.store (i32.const 1036) (i32.const 9))
+            (i32.store (i32.const 1040) (i32.const 1)) (i32.store (i32.const 1044) (i32.const 500))))
+        (if (i32.eq (global.get $calls) (i32.const 3)) (then
+            (i32.store (i32.const 1024) (i32.const 1)) (i32.store (i32.const 1028) (i32.const 1))
+            (i32.store (i32.const 1032) (i32.const 2048)) (i32.store (i32.const 1036) (i32.const 3))))";
+    let world = World::new();
+    let mut worker = world.worker(&handler(fail));
+    let (mut run, _partition) = run(5);
+    run.messages[2].lane = 1;
+    let run = on_one_thread(worker.handle(run));
+    assert_eq!(letters(&run), "dr-xd");
+    let retry = Failure::Retry { reason: "not today".into(), after_ms: Some(500) };
+    assert_eq!(run.messages[1].handling, Handling::Failed(retry));
+    assert_eq!(run.messages[3].handling, Handling::Failed(Failure::Reject { reason: "not".into() }));
+}
+
+#[test]
+fn a_trap_is_charged_to_the_message_that_begin_named() {
+    let world = World::new();
+    let mut worker =
+        world.worker(&handler("(if (i32.eq (global.get $calls) (i32.const 6)) (then unreachable))"));
+    on_one_thread(async {
+        let run = worker.handle(run(10).0).await;
+        assert_eq!(letters(&run), "dddddt----");
+        assert_eq!(trap(&run.messages[5]).0, TrapKind::Trap);
+        assert!(run.messages[6].started_at.is_none());
+        assert_eq!(world.metrics.traps(TrapKind::Trap), 1);
+        assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 0);
+        assert_eq!(letters(&worker.handle(self::run(5).0).await), "ddddd");
+    });
+}
+
+#[test]
+fn what_may_not_start_is_skipped() {
+    let world = World::new();
+    let mut worker = world.worker(&handler(""));
+    on_one_thread(async {
+        let (stopped, _partition) = run(3);
+        stopped.stop.store(true, Ordering::Relaxed);
+        assert_eq!(letters(&worker.handle(stopped).await), "---");
+        let (revoked, partition) = run(3);
+        partition.revoke();
+        assert_eq!(letters(&worker.handle(revoked).await), "---");
+        assert_eq!(letters(&worker.handle(run(3).0).await), "ddd");
+    });
+}
+
+#[test]
+fn an_endless_guest_is_broken_off_while_others_go_on() {
+    for (kind, timeout_ms, cpu_ms) in [(TrapKind::Timeout, 60, 60_000), (TrapKind::Cpu, 60_000, 60)] {
+        let mut world = World::new();
+        world.plugin.budget.timeout = Duration::from_millis(timeout_ms);
+        world.plugin.budget.cpu = Duration::from_millis(cpu_ms);
+        let mut endless =
+            world.worker(&handler("(if (i32.eq (global.get $calls) (i32.const 2)) (then (loop (br 0))))"));
+        let (run, other_turns) = on_one_thread(async {
+            let mut turns = 0;
+            let handled = endless.handle(run(3).0);
+            tokio::pin!(handled);
+            loop {
+                tokio::select! {
+                    biased;
+                    run = &mut handled => break (run, turns),
+                    () = tokio::task::yield_now() => turns += 1,
+                }
+            }
+        });
+        assert_eq!(letters(&run), "dt-");
+        assert_eq!(trap(&run.messages[1]).0, kind);
+        assert!(other_turns > 1, "the guest held the thread");
+    }
+}
+
+#[test]
+fn memory_beyond_the_budget_is_refused_and_a_trap_after_it_is_of_that_kind() {
+    let world = World::new();
+    // 1 MiB is 16 pages, of which the guest has one: 15 more are granted, and the next is not.
+    let grow = "(if (i32.ne (memory.grow (i32.const 15)) (i32.const 1)) (then (return (i32.const 0))))
+        (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))";
+    let run = on_one_thread(async { world.worker(&handler(grow)).handle(run(1).0).await });
+    let (kind, reason) = trap(&run.messages[0]);
+    assert_eq!(kind, TrapKind::Memory);
+    assert!(reason.contains("1114112 bytes"), "{reason}");
+    assert_eq!(world.metrics.guest_memory_bytes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn endless_recursion_is_a_trap_of_one_line() {
+    let world = World::new();
+    let mut worker = world.worker(&handler("(drop (call $recurse (i32.const 0)))"));
+    let run = on_one_thread(worker.handle(run(1).0));
+    let (kind, reason) = trap(&run.messages[0]);
+    assert_eq!(kind, TrapKind::Trap);
+    assert!(reason.starts_with("the call stack is exhausted"), "{reason}");
+    assert!(!reason.contains('\n'), "{reason}");
+}
+
+#[test]
+fn too_many_outputs_are_the_guests_fault() {
+    let world = World::new();
+    let mut worker = world.worker(&handler(
+        "(i32.store (i32.const 1028) (i32.const 65536)) (i32.store (i32.const 1032) (i32.const 10001))
+         (drop (memory.grow (i32.const 10)))",
+    ));
+    let run = on_one_thread(worker.handle(run(2).0));
+    assert_eq!(letters(&run), "xx", "{:?}", run.messages[0].handling);
+}
+
+#[test]
+fn an_instance_for_each_message_remembers_nothing() {
+    let mut world = World::new();
+    world.plugin.instances = Instances::PerMessage;
+    let mut worker =
+        world.worker(&handler("(if (i32.gt_u (global.get $calls) (i32.const 1)) (then unreachable))"));
+    assert_eq!(worker.longest_run(), 1);
+    let run = on_one_thread(worker.handle(run(3).0));
+    assert_eq!(letters(&run), "ddd");
+}
+
+#[test]
+fn the_lifecycle_starts_and_stops() {
+    let lifecycle = |start: i32| {
+        let more = format!(
+            r#"(func (export "gristmill:plugin/lifecycle@0.1.0#start") (result i32)
+                (i32.store (i32.const 1500) (i32.const {start}))
+                (i32.store (i32.const 1504) (i32.const 2048)) (i32.store (i32.const 1508) (i32.const 9))
+                (i32.const 1500))
+            (func (export "gristmill:plugin/lifecycle@0.1.0#stop"))"#
+        );
+        component("alive", &module("", &more))
+    };
+    let world = World::new();
+    on_one_thread(async {
+        assert_eq!(world.load(&lifecycle(0)).unwrap().probe().await, Ok(()));
+        let refusal = world.load(&lifecycle(1)).unwrap().probe().await.unwrap_err();
+        assert!(refusal.to_string().contains("not today"), "{refusal}");
+    });
+}
+
+#[test]
+fn what_is_no_plugin_is_refused_with_advice() {
+    let world = World::new();
+    let refusal = |wasm: &[u8]| world.load(wasm).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+    let cases: [(Vec<u8>, &[&str]); 8] = [
+        (b"".into(), &["empty"]),
+        (b"hello".into(), &["not WebAssembly"]),
+        (b" (module)".into(), &["text", "wasm-tools parse"]),
+        (wat::parse_str("(module)").unwrap(), &["core module", "wasm32-wasip2", "wasm-tools component new"]),
+        (wat::parse_str("(component)").unwrap(), &["exports nothing", "gristmill:plugin/handler@0.1.0"]),
+        (
+            component(
+                "neither",
+                r#"(module (func (export "test:guest/other#ask") (result i32) (i32.const 1)))"#,
+            ),
+            &["test:guest/other", "no handler"],
+        ),
+        (vec![0, b'a', b's', b'm', 0xd, 0, 1, 0, 99], &["cannot be read"]),
+        (handler_of_memory(17), &["needs 1114112 bytes", "raise it"]),
+    ];
+    for (wasm, words) in cases {
+        let refusal = refusal(&wasm);
+        assert!(words.iter().all(|word| refusal.contains(word)), "{words:?} in: {refusal}");
+    }
+}
+
+fn handler_of_memory(pages: u32) -> Vec<u8> {
+    component(
+        "plain",
+        &module("", "")
+            .replace(r#"(memory (export "memory") 1)"#, &format!(r#"(memory (export "memory") {pages})"#)),
+    )
+}
+
+#[test]
+fn every_unknown_import_is_named() {
+    let wat = module("(call $tell) (drop (call $ask))", "").replace(
+        "(module",
+        r#"(module (import "test:guest/other" "ask" (func $ask (result i32)))
+                   (import "gristmill:elsewhere/thing" "tell" (func $tell))"#,
+    );
+    let refusal = World::new().load(&component("asking", &wat)).err().unwrap();
+    let text = refusal.to_string();
+    assert_eq!(refusal.problems.len(), 2, "{text}");
+    assert!(text.contains("`test:guest/other`") && text.contains("`gristmill:elsewhere/thing`"), "{text}");
+}
+
+#[test]
+fn compiled_code_is_kept_and_a_damaged_file_is_ignored() {
+    let world = World::new();
+    let wasm = handler("");
+    let digest = world.load(&wasm).unwrap().digest().to_owned();
+    assert!(digest.starts_with("sha256:") && digest.len() == 7 + 64);
+    let folder = world.host.data.join("compiled");
+    let files = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let [file] = &files()[..] else { panic!("{:?}", files()) };
+    let whole = std::fs::read(file).unwrap();
+    let engine = world.engine();
+    let sum = super::cache::tests_sum(&wasm);
+    assert!(engine.cache.load(&engine.wasm, &sum).is_some());
+
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    for bad in [&damaged[..], &whole[..10], b"", b"\x7fELF"] {
+        std::fs::write(file, bad).unwrap();
+        assert!(engine.cache.load(&engine.wasm, &sum).is_none());
+        let mut worker = world.worker(&wasm);
+        assert_eq!(letters(&on_one_thread(worker.handle(run(2).0))), "dd");
+        assert!(engine.cache.load(&engine.wasm, &sum).is_some(), "the file was not written again");
+    }
+}
