@@ -104,6 +104,7 @@ impl Delivered {
             index,
             attempt: 1,
             previous_error: None,
+            alone: false,
             answered: false,
         })
     }
@@ -119,6 +120,9 @@ pub struct Delivery {
     pub attempt: u32,
     /// Why the attempt before this one failed.
     pub previous_error: Option<Box<str>>,
+    /// It is to be handled in an instance of its own: one that it shared was broken off, and it could not be told
+    /// who was to blame. The guest room sets it with `NotStarted`, and heeds it the next time.
+    pub alone: bool,
 }
 
 impl Delivery {
@@ -157,6 +161,7 @@ impl Delivery {
             answered: false,
             attempt: self.attempt,
             previous_error: self.previous_error.take(),
+            alone: self.alone,
         }
     }
 

@@ -35,7 +35,8 @@ pub struct Admin {
 /// Starts listening. Fails when the address cannot be had.
 pub fn start(settings: &config::Admin, seats: Vec<Arc<Seat>>) -> anyhow::Result<Admin> {
     let wanted = settings.listen;
-    let socket = TcpListener::bind(wanted).with_context(|| format!("failed to listen on `{wanted}` for admin"))?;
+    let socket =
+        TcpListener::bind(wanted).with_context(|| format!("failed to listen on `{wanted}` for admin"))?;
     socket.set_nonblocking(true).with_context(|| format!("failed to set up the listener on `{wanted}`"))?;
     let address = socket.local_addr().with_context(|| format!("failed to read the address of `{wanted}`"))?;
     let routes = routes::router(seats, settings.token.as_deref());

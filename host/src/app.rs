@@ -10,39 +10,25 @@ use anyhow::Context as _;
 
 use crate::admin;
 use crate::capability::Grants;
-use crate::config::{self, Config};
+use crate::config;
+use crate::config::check::Checked;
+use crate::config::problem::{Problem, Problems};
 use crate::pipeline::control::Seat;
-use crate::plugin::engine::Engine;
-use crate::plugin::generation::Generation;
+use crate::plugin::{Engine, Generation};
 use crate::shutdown;
-
-/// Components that cannot be plugins: the plugin's name, its component's file, and what is wrong with it.
-#[derive(Debug)]
-pub struct Refused(pub Vec<(String, String, String)>);
-
-impl std::error::Error for Refused {}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (plugin, file, refusal)) in self.0.iter().enumerate() {
-            let line_break = if index > 0 { "\n" } else { "" };
-            write!(f, "{line_break}{file}: the component of plugin `{plugin}` is refused: {refusal}")?;
-        }
-        Ok(())
-    }
-}
 
 /// Runs the host until the first SIGINT or SIGTERM, then drains. The second signal ends the process at once.
 ///
 /// # Errors
 ///
-/// `Refused` when a component cannot be a plugin; anything else is the host's or the machine's fault. A broker that
+/// `Problems` when a component cannot be a plugin; anything else is the host's or the machine's fault. A broker that
 /// cannot be reached is no error: it is waited for.
-pub fn run(config: &Config) -> anyhow::Result<()> {
+pub fn run(checked: &Checked) -> anyhow::Result<()> {
+    let config = &checked.config;
     let runtime = runtime(config.host.threads)?;
     let seats: Vec<_> = config.plugins.iter().map(|plugin| Seat::new(Arc::new(plugin.clone()))).collect();
     let engine = Engine::new(&config.host, &config.plugins)?;
-    let generations = load(&engine, &seats)?;
+    let generations = load(checked, &engine, &seats)?;
     if let Some(settings) = &config.admin {
         let admin = admin::start(settings, seats.clone())?;
         tracing::info!(address = %admin.address, "admin is listening");
@@ -50,7 +36,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (trigger, signal) = shutdown::channel();
         let signals = signals::listen(trigger)?;
-        probe(&seats, &generations).await?;
+        probe(checked, &seats, &generations).await?;
         bring_up::work(&seats, generations, signal).await;
         signals.abort();
         anyhow::Ok(())
@@ -75,39 +61,53 @@ pub fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Loads every plugin's component; all that are refused are reported together.
-///
-/// # Errors
-///
-/// `Refused`.
-fn load(engine: &Arc<Engine>, seats: &[Arc<Seat>]) -> anyhow::Result<Vec<Arc<Generation>>> {
-    let (mut generations, mut refused) = (Vec::new(), Vec::new());
+fn load(
+    checked: &Checked,
+    engine: &Arc<Engine>,
+    seats: &[Arc<Seat>],
+) -> anyhow::Result<Vec<Arc<Generation>>> {
+    let (mut generations, mut problems) = (Vec::new(), Vec::new());
     for seat in seats {
         match load_one(engine, seat) {
             Ok(generation) => generations.push(generation),
-            Err(refusal) => refused.push(refuse(&seat.plugin, &refusal)),
+            Err(refusal) => problems.push(self::refusal(checked, &seat.plugin, &refusal)),
         }
     }
-    if refused.is_empty() { Ok(generations) } else { Err(Refused(refused).into()) }
+    unless_any(problems)?;
+    Ok(generations)
 }
 
 fn load_one(engine: &Arc<Engine>, seat: &Arc<Seat>) -> anyhow::Result<Arc<Generation>> {
     let wasm = read_component(&seat.plugin)?;
-    Ok(Generation::load(engine, &seat.plugin, &wasm, seat.metrics.clone(), &Grants::default())?)
-}
-
-fn refuse(plugin: &config::Plugin, refusal: &anyhow::Error) -> (String, String, String) {
-    (plugin.name.to_string(), plugin.component.display().to_string(), format!("{refusal:#}"))
+    let generation = Generation::load(engine, &seat.plugin, &wasm, seat.metrics.clone(), &Grants::default())?;
+    seat.metrics.set_digest(generation.digest());
+    Ok(generation)
 }
 
 /// Starts one instance of each component before anything is taken from Kafka.
-async fn probe(seats: &[Arc<Seat>], generations: &[Arc<Generation>]) -> anyhow::Result<()> {
-    let mut refused = Vec::new();
+async fn probe(
+    checked: &Checked,
+    seats: &[Arc<Seat>],
+    generations: &[Arc<Generation>],
+) -> anyhow::Result<()> {
+    let mut problems = Vec::new();
     for (seat, generation) in seats.iter().zip(generations) {
         if let Err(refusal) = generation.probe().await {
-            refused.push(refuse(&seat.plugin, &refusal.into()));
+            problems.push(self::refusal(checked, &seat.plugin, &refusal.into()));
         }
     }
-    if refused.is_empty() { Ok(()) } else { Err(Refused(refused).into()) }
+    unless_any(problems)
+}
+
+fn unless_any(problems: Vec<Problem>) -> anyhow::Result<()> {
+    if problems.is_empty() { Ok(()) } else { Err(Problems { problems, notes: Vec::new() }.into()) }
+}
+
+/// A refused component as a problem of the settings that name it.
+pub fn refusal(checked: &Checked, plugin: &config::Plugin, refusal: &anyhow::Error) -> Problem {
+    let mut problem = checked.problem(&format!("plugins.{}.component", plugin.name), format!("{refusal:#}"));
+    problem.found(format!("`{}`", plugin.component.display()));
+    problem
 }
 
 /// Reads the file of a plugin's component.

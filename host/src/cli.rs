@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::app::Refused;
 use crate::config::problem::Problems;
 
 /// Consumes Kafka into a throttled buffer and handles each message in a sandboxed WebAssembly plugin, under that
@@ -108,9 +107,6 @@ impl Cli {
 fn explain(error: &anyhow::Error) -> (u8, String) {
     if let Some(problems) = error.downcast_ref::<Problems>() {
         return (EXIT_CONFIG, problems.to_string());
-    }
-    if let Some(refused) = error.downcast_ref::<Refused>() {
-        return (EXIT_CONFIG, refused.to_string());
     }
     (EXIT_OTHER, format!("error: {error:#}"))
 }

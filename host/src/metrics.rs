@@ -125,8 +125,7 @@ pub struct PluginMetrics {
     pub budget_concurrency: AtomicU64,
     /// The budget in force: starts a second, as the bits of an `f64`; infinity without a rate.
     pub budget_rate_bits: AtomicU64,
-    /// The running component's digest, `sha256:` and 64 hex digits.
-    pub digest: Mutex<String>,
+    digest: Mutex<String>,
     partitions: Mutex<BTreeMap<(String, i32), PartitionGauges>>,
 }
 
@@ -185,6 +184,16 @@ impl PluginMetrics {
     /// Seconds of being held back so far.
     pub fn throttled_seconds(&self, by: ThrottledBy) -> f64 {
         Duration::from_nanos(self.throttled_ns[by as usize].load(Ordering::Relaxed)).as_secs_f64()
+    }
+
+    /// The running component's digest, `sha256:` and 64 hex digits; empty before it is loaded.
+    pub fn digest(&self) -> String {
+        self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another component runs from now on.
+    pub fn set_digest(&self, digest: &str) {
+        digest.clone_into(&mut self.digest.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Changes what is known of an assigned partition.

@@ -19,8 +19,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use crate::edge::{Output, Source};
-use crate::plugin::generation::Generation;
-use crate::plugin::pool::Worker;
+use crate::plugin::{Generation, Worker};
 use control::{Seat, State};
 use shared::Shared;
 

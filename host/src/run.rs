@@ -28,9 +28,6 @@ pub struct RunMessage {
     pub handle_ns: u64,
     /// When `handle-message` started; none when it did not.
     pub started_at: Option<std::time::Instant>,
-    /// It is to be handled in an instance of its own: one that it shared was broken off, and it could not be told
-    /// who was to blame. The guest room sets it with `NotStarted`, and heeds it the next time.
-    pub alone: bool,
 }
 
 impl RunMessage {

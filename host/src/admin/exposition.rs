@@ -41,29 +41,37 @@ struct Family<'a> {
 }
 
 impl Family<'_> {
-    fn series(&mut self, more: &[(&'static str, &str)]) -> Result<MetricEncoder<'_>, fmt::Error> {
-        let labels: Vec<_> = std::iter::once(("plugin", self.plugin)).chain(more.iter().copied()).collect();
-        self.encoder.encode_family(&labels)
-    }
-
     fn counter(&mut self, more: &[(&'static str, &str)], value: u64) -> Encoded {
-        self.series(more)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+        self.encoder
+            .encode_family(&labels(self.plugin, more))?
+            .encode_counter::<NoLabelSet, u64, u64>(&value, None)
     }
 
     fn seconds_counter(&mut self, more: &[(&'static str, &str)], value: f64) -> Encoded {
-        self.series(more)?.encode_counter::<NoLabelSet, f64, u64>(&value, None)
+        self.encoder
+            .encode_family(&labels(self.plugin, more))?
+            .encode_counter::<NoLabelSet, f64, u64>(&value, None)
     }
 
     fn gauge(&mut self, more: &[(&'static str, &str)], value: f64) -> Encoded {
-        self.series(more)?.encode_gauge(&value)
+        self.encoder.encode_family(&labels(self.plugin, more))?.encode_gauge(&value)
     }
 
     fn histogram(&mut self, histogram: &Histogram) -> Encoded {
         let (counts, sum) = histogram.snapshot();
         let bounds = SECONDS_BUCKETS.iter().copied().chain([f64::MAX]);
         let buckets: Vec<_> = bounds.zip(counts).collect();
-        self.series(&[])?.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+        self.encoder.encode_family(&labels(self.plugin, &[]))?.encode_histogram::<NoLabelSet>(
+            sum,
+            counts.iter().sum(),
+            &buckets,
+            None,
+        )
     }
+}
+
+fn labels<'a>(plugin: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    std::iter::once(("plugin", plugin)).chain(more.iter().copied()).collect()
 }
 
 impl Collector for Seats {
@@ -88,7 +96,11 @@ fn signed(value: &AtomicI64) -> f64 {
     value.load(Ordering::Relaxed) as f64
 }
 
-fn each_partition(family: &mut Family<'_>, metrics: &PluginMetrics, of: fn(PartitionGauges) -> Option<i64>) -> Encoded {
+fn each_partition(
+    family: &mut Family<'_>,
+    metrics: &PluginMetrics,
+    of: fn(PartitionGauges) -> Option<i64>,
+) -> Encoded {
     for ((topic, partition), gauges) in metrics.partitions() {
         if let Some(value) = of(gauges) {
             family.gauge(&[("topic", &topic), ("partition", &partition.to_string())], value as f64)?;
@@ -104,10 +116,16 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     ("gristmill_messages", "Messages by what became of them", Counter, &|family, metrics| {
         Outcome::ALL.iter().try_for_each(|o| family.counter(&[("outcome", o.word())], metrics.outcomes(*o)))
     }),
-    ("gristmill_handle_seconds", "Time in handle-message", Times, &|family, m| family.histogram(&m.handle_seconds)),
-    ("gristmill_wait_seconds", "Time from fetched to started", Times, &|family, m| family.histogram(&m.wait_seconds)),
+    ("gristmill_handle_seconds", "Time in handle-message", Times, &|family, m| {
+        family.histogram(&m.handle_seconds)
+    }),
+    ("gristmill_wait_seconds", "Time from fetched to started", Times, &|family, m| {
+        family.histogram(&m.wait_seconds)
+    }),
     ("gristmill_in_flight", "Messages being handled", Gauge, &|f, m| f.gauge(&[], signed(&m.in_flight))),
-    ("gristmill_buffer_messages", "Messages in the buffer", Gauge, &|f, m| f.gauge(&[], int(&m.buffer_messages))),
+    ("gristmill_buffer_messages", "Messages in the buffer", Gauge, &|f, m| {
+        f.gauge(&[], int(&m.buffer_messages))
+    }),
     ("gristmill_buffer_bytes", "Bytes in the buffer", Gauge, &|f, m| f.gauge(&[], int(&m.buffer_bytes))),
     ("gristmill_parked_lanes", "Lanes held by a message that cannot be finished", Gauge, &|f, m| {
         f.gauge(&[], int(&m.parked_lanes))
@@ -122,7 +140,8 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
         f.gauge(&[], f64::from_bits(m.budget_rate_bits.load(Ordering::Relaxed)))
     }),
     ("gristmill_throttled_seconds", "Time during which messages were held back", Counter, &|family, m| {
-        let mut one = |by: &ThrottledBy| family.seconds_counter(&[("by", by.word())], m.throttled_seconds(*by));
+        let mut one =
+            |by: &ThrottledBy| family.seconds_counter(&[("by", by.word())], m.throttled_seconds(*by));
         ThrottledBy::ALL.iter().try_for_each(&mut one)
     }),
     ("gristmill_lag_messages", "Messages in Kafka that are not finished", Gauge, &|family, m| {
@@ -131,9 +150,12 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     ("gristmill_committed_offset", "Offset last given to Kafka to commit", Gauge, &|family, m| {
         each_partition(family, m, |gauges| gauges.committed_offset)
     }),
-    ("gristmill_oldest_unfinished_seconds", "Age of the oldest message that is not finished", Gauge, &|f, m| {
-        f.gauge(&[], int(&m.oldest_unfinished_ms) / 1000.0)
-    }),
+    (
+        "gristmill_oldest_unfinished_seconds",
+        "Age of the oldest message that is not finished",
+        Gauge,
+        &|f, m| f.gauge(&[], int(&m.oldest_unfinished_ms) / 1000.0),
+    ),
     ("gristmill_instances", "Instances alive", Gauge, &|f, m| f.gauge(&[], signed(&m.instances))),
     ("gristmill_guest_memory_bytes", "Linear memory of all instances", Gauge, &|f, m| {
         f.gauge(&[], signed(&m.guest_memory_bytes))
@@ -145,8 +167,7 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
         TrapKind::ALL.iter().try_for_each(|kind| family.counter(&[("kind", kind.word())], m.traps(*kind)))
     }),
     ("gristmill_generation_info", "The running component", Gauge, &|family, m| {
-        let digest = m.digest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        family.gauge(&[("digest", &digest)], 1.0)
+        family.gauge(&[("digest", &m.digest())], 1.0)
     }),
     ("gristmill_rebalances", "Assignments and revocations", Counter, &|f, m| {
         f.counter(&[], m.rebalances.load(Ordering::Relaxed))

@@ -35,7 +35,9 @@ async fn healthz() -> &'static str {
 async fn readyz(State(seats): State<Arc<[Arc<Seat>]>>) -> Response {
     let reasons: Vec<String> = seats
         .iter()
-        .filter_map(|seat| seat.state().not_ready().map(|why| format!("plugin `{}`: {why}\n", seat.plugin.name)))
+        .filter_map(|seat| {
+            seat.state().not_ready().map(|why| format!("plugin `{}`: {why}\n", seat.plugin.name))
+        })
         .collect();
     match reasons.is_empty() {
         true => "ready\n".into_response(),
@@ -64,7 +66,10 @@ async fn wrong_method(request: Request) -> Problem {
 /// Lets a request with the right bearer token through. Both tokens are hashed before they are compared, so how long
 /// the comparison takes tells nothing about the right one.
 async fn authorize(expected: Arc<[u8]>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     if given.is_some_and(|token| Sha256::digest(token)[..] == expected[..]) {
         return next.run(request).await;
     }

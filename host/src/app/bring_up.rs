@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
-use crate::kafka::{KafkaOutput, KafkaSource, topics};
+use crate::kafka::{self, KafkaOutput, KafkaSource};
 use crate::pipeline::control::{Seat, State};
 use crate::pipeline::{self, Parts, Running};
-use crate::plugin::generation::Generation;
+use crate::plugin::Generation;
 use crate::shutdown::Signal;
 
 /// How long one look at a cluster's topics may take.
@@ -62,7 +62,7 @@ async fn try_bring_up(seat: &Arc<Seat>, generation: &Arc<Generation>) -> anyhow:
     let (seat, generation) = (seat.clone(), generation.clone());
     // librdkafka's calls block; this runs beside the workers, not among them.
     let work = move || {
-        require_topics(&seat)?;
+        require_topics(&seat, &runtime)?;
         let source = KafkaSource::connect(&plugin, seat.metrics.clone())?;
         let output = KafkaOutput::connect(&plugin)?;
         let parts = Parts { seat, source: Box::new(source), output: Arc::new(output), generation };
@@ -73,16 +73,16 @@ async fn try_bring_up(seat: &Arc<Seat>, generation: &Arc<Generation>) -> anyhow:
 
 /// Every topic that outputs may go to must be there (or be made, if the config says so) before the first message is
 /// handled: a message whose output has nowhere to go could only be parked.
-fn require_topics(seat: &Seat) -> anyhow::Result<()> {
-    let kafka = &seat.plugin.kafka;
+fn require_topics(seat: &Seat, runtime: &tokio::runtime::Handle) -> anyhow::Result<()> {
+    let cluster = &seat.plugin.kafka;
     let wanted: Vec<&str> = seat.plugin.allow_produce.iter().map(String::as_str).collect();
-    let missing = topics::missing_topics(kafka, &wanted, TOPICS_TIMEOUT)?;
+    let missing = kafka::missing_topics(cluster, &wanted, TOPICS_TIMEOUT)?;
     if missing.is_empty() {
         return Ok(());
     }
     let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
-    if kafka.create_topics {
-        topics::create_topics(kafka, &missing, TOPICS_TIMEOUT)?;
+    if cluster.create_topics {
+        runtime.block_on(kafka::create_topics(cluster, &missing, TOPICS_TIMEOUT))?;
         tracing::info!(plugin = %seat.plugin.name, topics = ?missing, "created output topics");
         return Ok(());
     }

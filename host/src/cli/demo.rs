@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     partitions: i32,
     /// Rate of the second act, as in `11/s` or `950k/day` [default: drains all messages in 40 s]
-    #[arg(long, value_parser = units::parse_rate)]
+    #[arg(long, value_parser = rate)]
     rate: Option<Rate>,
     /// Concurrency of the second act
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -36,6 +36,10 @@ pub(super) struct Args {
     /// Serve /metrics here meanwhile
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    units::rate(text).ok_or_else(|| format!("expected {}", units::RATE))
 }
 
 /// Tells the story: live on a terminal, its headlines in a pipe, the figures on stdout.

@@ -9,11 +9,11 @@ use crate::config::check;
 ///
 /// # Errors
 ///
-/// `Problems` and `Refused` when settings or components are wrong; else what the host could not do.
+/// `Problems` when settings or components are wrong; else what the host could not do.
 pub(super) fn run(file: &Path) -> anyhow::Result<()> {
     let checked = check::load(file)?;
     for note in &checked.notes {
         tracing::warn!("{note}");
     }
-    app::run(&checked.config)
+    app::run(&checked)
 }

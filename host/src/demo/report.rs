@@ -42,7 +42,7 @@ pub struct Sight {
     /// Messages left in Kafka.
     pub lag: i64,
     /// Connections now and at most, answered and refused queries.
-    pub(crate) books: Books,
+    pub(super) books: Books,
     /// Resident memory of this process, in bytes.
     pub memory_bytes: u64,
 }
@@ -69,7 +69,7 @@ pub trait Show {
 
 /// What one act did to the database.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
+pub(super) struct Ended {
     pub(super) books: Books,
     pub(super) pace: Option<Pace>,
     pub(super) lag: i64,
@@ -95,7 +95,12 @@ impl std::fmt::Display for Summary {
         };
         row(f, "", "no budget".into(), "with a budget".into())?;
         let most = |ended: &Ended| ended.books.most_connected.to_string();
-        row(f, &format!("connections at once (it holds {})", self.connections_max), most(before), most(after))?;
+        row(
+            f,
+            &format!("connections at once (it holds {})", self.connections_max),
+            most(before),
+            most(after),
+        )?;
         row(f, "queries answered", before.books.answered.to_string(), after.books.answered.to_string())?;
         row(f, "queries refused", before.books.refused.to_string(), after.books.refused.to_string())?;
         row(f, "slowest query", ms(before.books.slowest), ms(after.books.slowest))?;
@@ -105,7 +110,12 @@ impl std::fmt::Display for Summary {
         let Some(pace) = after.pace else { return write!(f, "too few messages started to judge the pace") };
         let allowed = super::figures::allowed(rate, 1, pace.window);
         writeln!(f)?;
-        writeln!(f, "rate              {rate:.1}/s set, {:.1}/s over {:.1} s", pace.per_second, after.time.as_secs_f64())?;
+        writeln!(
+            f,
+            "rate              {rate:.1}/s set, {:.1}/s over {:.1} s",
+            pace.per_second,
+            after.time.as_secs_f64()
+        )?;
         writeln!(
             f,
             "worst window      {} starts in {} ({allowed:.1} allowed at any place)",
@@ -114,7 +124,14 @@ impl std::fmt::Display for Summary {
         )?;
         let [median, low, high] = pace.spacing;
         let even = Duration::from_secs_f64(1.0 / rate);
-        write!(f, "spacing           {} even; {} median, {} to {} for 98 of 100", ms(even), ms(median), ms(low), ms(high))
+        write!(
+            f,
+            "spacing           {} even; {} median, {} to {} for 98 of 100",
+            ms(even),
+            ms(median),
+            ms(low),
+            ms(high)
+        )
     }
 }
 

@@ -12,12 +12,10 @@ use super::report::{Act, Ended, Show, Sight, Summary};
 use super::{BUDGETED_TIME, Settings, UNBUDGETED_TIME, figures, load, plugin};
 use crate::capability::Grants;
 use crate::config::{self, Budget};
-use crate::kafka::embedded::Embedded;
-use crate::kafka::{KafkaOutput, KafkaSource};
+use crate::kafka::{Embedded, KafkaOutput, KafkaSource};
 use crate::pipeline::control::Seat;
 use crate::pipeline::{self, Parts};
-use crate::plugin::engine::Engine;
-use crate::plugin::generation::Generation;
+use crate::plugin::{Engine, Generation};
 use crate::{admin, app};
 
 /// The demo's topic.
@@ -100,10 +98,12 @@ impl Stage {
         let seat = self.seats[seat].clone();
         let database = Arc::new(Database::new(self.database));
         let grants = Grants { database: Some(Arc::new(plugin::Connection(database.clone()))) };
-        let generation = Generation::load(&self.engine, &seat.plugin, &self.wasm, seat.metrics.clone(), &grants)?;
+        let generation =
+            Generation::load(&self.engine, &seat.plugin, &self.wasm, seat.metrics.clone(), &grants)?;
         let source = KafkaSource::connect(&seat.plugin, seat.metrics.clone())?;
         let output = KafkaOutput::connect(&seat.plugin)?;
-        let parts = Parts { seat: seat.clone(), source: Box::new(source), output: Arc::new(output), generation };
+        let parts =
+            Parts { seat: seat.clone(), source: Box::new(source), output: Arc::new(output), generation };
         let running = pipeline::start(parts, self.runtime.handle())?;
         let mut began = None;
         let mut last = Sight::default();
@@ -144,7 +144,12 @@ impl Stage {
     }
 }
 
-fn plugin_config(name: &str, broker: &Embedded, concurrency: usize, rate: Option<config::Rate>) -> config::Plugin {
+fn plugin_config(
+    name: &str,
+    broker: &Embedded,
+    concurrency: usize,
+    rate: Option<config::Rate>,
+) -> config::Plugin {
     config::Plugin {
         name: name.into(),
         component: PathBuf::from("the demo's own"),
@@ -188,7 +193,8 @@ struct TemporaryFolder(PathBuf);
 impl TemporaryFolder {
     fn create() -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("gristmill-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("failed to create `{}`", folder.display()))?;
         Ok(Self(folder))
     }
 }

@@ -51,7 +51,9 @@ impl State {
         match self {
             Self::Running => None,
             Self::Starting { reason } => Some(reason.clone()),
-            Self::Joining { trouble: None } => Some("waiting for the consumer group to assign partitions".to_owned()),
+            Self::Joining { trouble: None } => {
+                Some("waiting for the consumer group to assign partitions".to_owned())
+            }
             Self::Joining { trouble: Some(trouble) } | Self::Troubled { trouble } => Some(trouble.clone()),
             Self::Draining => Some("draining".to_owned()),
         }

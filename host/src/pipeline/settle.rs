@@ -91,7 +91,7 @@ fn answer_now(shared: &Shared, run: Run) {
 fn park(shared: &Shared, delivery: &crate::ack::Delivery, failure: &Failure) -> End {
     let position = delivery.message().position();
     tracing::warn!(
-        plugin = %shared.plugin.name, message = %position, reason = %failure,
+        plugin = %shared.plugin.name, %position, reason = %failure,
         "message parked: its lane is held, and it is tried again after a restart"
     );
     End::Parked(failure.to_string())

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::shared::{Shared, Take};
 use crate::metrics::{LocalHistogram, ThrottledBy};
-use crate::plugin::pool::Worker;
+use crate::plugin::Worker;
 use crate::run::Run;
 
 /// Waits for messages that may start now. None when the way ends.
@@ -14,12 +14,16 @@ use crate::run::Run;
 /// Workers wait in a queue for their turn, and only the one whose turn it is waits for work and for a permit: so a
 /// permit is asked for when there is a message for it, it goes to one worker, and nobody sleeps and then finds
 /// that all go at once.
-pub(super) async fn next_run(shared: &Arc<Shared>, worker: &Worker) -> Option<Run> {
+pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker) -> Option<Run> {
     let idle = shared.wait_for_work();
     let turn = shared.turn.lock().await;
     let messages = loop {
         if shared.is_stopping() {
             return None;
+        }
+        // An instance first: a permit is for now, and making an instance may take milliseconds.
+        if !worker.is_prepared() && shared.decisions().buffer.has_ready() && !worker.prepare().await {
+            continue;
         }
         let longest = worker.longest_run().min(shared.run_length());
         match shared.try_take(longest) {

@@ -263,6 +263,18 @@ impl Worker {
         }
     }
 
+    /// Whether `handle` could begin at once.
+    pub fn is_prepared(&self) -> bool {
+        !matches!(self.hands, Hands::Own { instance: None, .. })
+    }
+
+    /// Makes the instance that `handle` would make. False after a short wait when there is none to be had.
+    pub async fn prepare(&mut self) -> bool {
+        let Hands::Own { instance: own @ None, handled } = &mut self.hands else { return true };
+        (*own, *handled) = (create(&self.version).await, 0);
+        own.is_some()
+    }
+
     /// Lets the guest handle `run`, and says of each message what became of it. When there is no instance to be had,
     /// all come back `NotStarted` after a short wait. Dropping the future drops the run and the instance.
     pub async fn handle(&mut self, run: Run) -> Run {

@@ -62,7 +62,7 @@ impl Shared {
         let messages = std::mem::take(&mut run.messages);
         let mut over = Vec::with_capacity(messages.len());
         for message in messages {
-            let alone = message.alone;
+            let alone = message.delivery.alone;
             let single = Run { messages: vec![message], stop: run.stop.clone() };
             over.extend(self.handle_single(single, alone).await.messages);
         }
@@ -282,7 +282,7 @@ fn land((job, started_at): (Job, Instant), handling: Handling, alone: bool) {
                 message.handle_ns = started_at.elapsed().as_nanos() as u64;
             }
             message.handling = handling;
-            message.alone = alone;
+            message.delivery.alone = alone;
         }
     });
 }
