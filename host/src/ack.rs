@@ -150,11 +150,8 @@ impl Delivery {
     /// The same delivery in a batch of its own, so that holding it long (parked) does not hold its neighbours.
     pub fn detached(mut self) -> Self {
         self.answered = true;
-        let delivered = Delivered {
-            batch: self.message().detached(),
-            partition: self.partition().clone(),
-            first_seq: self.seq(),
-        };
+        let delivered =
+            Delivered { batch: self.message().detached(), partition: self.partition().clone(), first_seq: self.seq() };
         Self {
             delivered: Arc::new(delivered),
             index: 0,

@@ -8,13 +8,14 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::native::{self, Client0};
+use super::context::Member;
+use super::native;
 use super::reader::{Reader, Readers};
 use crate::metrics::PluginMetrics;
 
 /// Lets progress pass what is no message: where all that was read is finished, Kafka may be told how far reading
 /// has come, transaction markers at the end included. Otherwise they would be a lag for ever.
-pub(super) fn pass_markers(consumer: &Client0, readers: &mut Readers) {
+pub(super) fn pass_markers(consumer: &Member, readers: &mut Readers) {
     let is_idle = |reader: &Reader| {
         let progress = reader.partition.progress();
         // What was handed out may not be noted as delivered yet.
@@ -37,7 +38,7 @@ pub(super) fn pass_markers(consumer: &Client0, readers: &mut Readers) {
 }
 
 /// Gives librdkafka the watermarks that moved. A partition that is not ours any more is passed over.
-pub(super) fn store<'a>(consumer: &Client0, readers: impl Iterator<Item = &'a mut Reader>) {
+pub(super) fn store<'a>(consumer: &Member, readers: impl Iterator<Item = &'a mut Reader>) {
     let mut moved: Vec<(&mut Reader, i64)> = readers
         .filter_map(|reader| {
             let watermark = reader.partition.progress().watermark()?;
@@ -60,12 +61,33 @@ pub(super) fn store<'a>(consumer: &Client0, readers: impl Iterator<Item = &'a mu
     }
 }
 
+/// Asks the brokers for the ends of all partitions, at most `limit`. A fetch tells them too, but a partition whose queue
+/// is full is not fetched, for hours if its messages are handled slowly, and its lag would stand still.
+pub(super) fn ask_ends(consumer: &Member, readers: &mut Readers, limit: Duration) {
+    let mut question = TopicPartitionList::new();
+    for reader in readers.iter() {
+        question.add_partition(&reader.partition.topic, reader.partition.number);
+    }
+    if question.count() == 0 || question.set_all_offsets(Offset::End).is_err() {
+        return;
+    }
+    let answer = match consumer.offsets_for_times(question, limit) {
+        Ok(answer) => answer,
+        Err(error) => return tracing::debug!(%error, "the ends of the partitions could not be asked for"),
+    };
+    for (reader, element) in readers.iter_mut().zip(answer.elements()) {
+        if let (Ok(()), Offset::Offset(end)) = (element.error(), element.offset()) {
+            reader.end = Some(end);
+        }
+    }
+}
+
 /// Shows how far each partition is, and how far from its end.
-pub(super) fn show(consumer: &Client0, readers: &Readers, metrics: &PluginMetrics) {
+pub(super) fn show(consumer: &Member, readers: &Readers, metrics: &PluginMetrics) {
     for reader in readers.iter() {
         let partition = &reader.partition;
         let watermark = partition.progress().watermark();
-        let end = native::cached_end(consumer, &partition.topic, partition.number);
+        let end = native::cached_end(consumer, &partition.topic, partition.number).max(reader.end);
         metrics.update_partition(&partition.topic, partition.number, |gauges| {
             gauges.committed_offset = reader.stored.or(gauges.committed_offset);
             gauges.lag_messages = end.zip(watermark).map(|(end, watermark)| (end - watermark).max(0));
@@ -74,7 +96,7 @@ pub(super) fn show(consumer: &Client0, readers: &Readers, metrics: &PluginMetric
 }
 
 /// Commits all watermarks and waits for the answer, at most `limit`.
-pub(super) fn commit(consumer: &Arc<Client0>, readers: &Readers, limit: Duration) -> anyhow::Result<()> {
+pub(super) fn commit(consumer: &Arc<Member>, readers: &Readers, limit: Duration) -> anyhow::Result<()> {
     let watermarks = readers.iter().filter_map(|reader| {
         let watermark = reader.partition.progress().watermark()?;
         Some((reader, watermark))

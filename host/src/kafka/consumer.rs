@@ -12,9 +12,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::context::Context;
+use super::context::{Context, Member};
 use super::health::Health;
-use super::native::Client0;
 use super::reader::Readers;
 use super::rebalance::{Assigning, Revoking};
 use super::{commit, context, options};
@@ -29,6 +28,12 @@ const WAIT_MS_MAX: u64 = 100;
 /// How often progress is told to librdkafka, in ms: a tenth of the time in which librdkafka tells Kafka, so that it
 /// adds little to what is repeated after a crash, and costs nothing against thousands of messages.
 const STORE_INTERVAL_MS: u64 = 100;
+
+/// How often the brokers are asked for the ends of the partitions, in ms: how old a lag may be that is shown.
+const ENDS_INTERVAL_MS: u64 = 5_000;
+
+/// How long that question may take, in ms. It holds up reading, for one round trip if all is well.
+const ENDS_MS_MAX: u64 = 200;
 
 /// How long a consumer may take to leave when nobody said how long, in ms.
 const LEAVE_MS_MAX: u64 = 5_000;
@@ -48,11 +53,12 @@ pub struct KafkaSource {
     pub(super) health: Health,
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) bell: Arc<Bell>,
-    pub(super) consumer: Arc<Client0>,
+    pub(super) consumer: Arc<Member>,
     /// Why the consumer cannot go on, once it cannot.
     pub(super) broken: Option<String>,
     opened_at: Instant,
     stored_at: Instant,
+    ends_asked_at: Instant,
     /// Stands last, so that it is dropped after all that holds the consumer.
     leaving: Leaving,
 }
@@ -68,7 +74,7 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// Makes a consumer that joins the group as soon as it finds Kafka. Does not wait for the network.
-    fn open(&self, bell: &Arc<Bell>) -> anyhow::Result<Arc<Client0>> {
+    fn open(&self, bell: &Arc<Bell>) -> anyhow::Result<Arc<Member>> {
         let consumer = BaseConsumer::from_config_and_context(&self.options, Context::default());
         let mut consumer =
             consumer.with_context(|| format!("failed to make a consumer of group `{}`", self.group))?;
@@ -106,6 +112,7 @@ impl KafkaSource {
             broken: None,
             opened_at: now,
             stored_at: now,
+            ends_asked_at: now,
             leaving: Leaving::default(),
         })
     }
@@ -166,6 +173,10 @@ impl KafkaSource {
     fn make_durable(&mut self) {
         commit::pass_markers(&self.consumer, &mut self.readers);
         commit::store(&self.consumer, self.readers.iter_mut());
+        if self.ends_asked_at.elapsed() >= Duration::from_millis(ENDS_INTERVAL_MS) {
+            self.ends_asked_at = Instant::now();
+            commit::ask_ends(&self.consumer, &mut self.readers, Duration::from_millis(ENDS_MS_MAX));
+        }
         commit::show(&self.consumer, &self.readers, &self.metrics);
     }
 
@@ -280,7 +291,7 @@ impl Default for Leaving {
 
 impl Leaving {
     /// Hands the last hold of the consumer to a thread that drops it.
-    fn start(consumer: Arc<Client0>) -> Option<Waits> {
+    fn start(consumer: Arc<Member>) -> Option<Waits> {
         let (go, may_go) = mpsc::channel::<()>();
         let (leaves, left) = mpsc::channel::<()>();
         let leave = move || {

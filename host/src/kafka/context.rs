@@ -11,6 +11,9 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
+/// The consumer of this room: a member of its group.
+pub(super) type Member = BaseConsumer<Context>;
+
 /// A change of the assignment that the group waits for us to acknowledge.
 pub(super) enum Rebalance {
     /// Partitions to take.
@@ -59,7 +62,7 @@ impl Context {
 }
 
 /// Keeps nothing of what the group asks to take or to give up. Errors change nothing: the consumer is leaving.
-pub(super) fn decline(consumer: &BaseConsumer<Context>, rebalance: &Rebalance) {
+pub(super) fn decline(consumer: &Member, rebalance: &Rebalance) {
     let nothing = TopicPartitionList::new();
     let cooperative = is_cooperative(consumer);
     let declined = match rebalance {
@@ -76,7 +79,7 @@ pub(super) fn decline(consumer: &BaseConsumer<Context>, rebalance: &Rebalance) {
 }
 
 /// Whether assignments are told as changes (KIP-429, KIP-848) and not as a whole.
-pub(super) fn is_cooperative(consumer: &BaseConsumer<Context>) -> bool {
+pub(super) fn is_cooperative(consumer: &Member) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 

@@ -6,7 +6,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::native::Client0;
+use super::context::Member;
 use crate::edge::Event;
 
 /// How often at most a trouble that changes its words is told, in ms.
@@ -76,7 +76,7 @@ impl Health {
     }
 
     /// Asks on, and returns what is to be told now.
-    pub(super) fn look(&mut self, consumer: &Client0, topics: &[String]) -> Option<Event> {
+    pub(super) fn look(&mut self, consumer: &Member, topics: &[String]) -> Option<Event> {
         if self.trouble.as_ref().is_some_and(|trouble| trouble.unreachable) {
             self.probe(consumer, topics);
         }
@@ -95,7 +95,7 @@ impl Health {
         }
     }
 
-    fn probe(&mut self, consumer: &Client0, topics: &[String]) {
+    fn probe(&mut self, consumer: &Member, topics: &[String]) {
         if self.probed_at.is_some_and(|at| at.elapsed() < Duration::from_millis(PROBE_INTERVAL_MS)) {
             return;
         }

@@ -13,26 +13,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rdkafka::client::Client;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::producer::{Producer, ProducerContext};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::util::IntoOpaque;
 use rdkafka::{ClientContext, TopicPartitionList};
 use rdkafka_sys as sys;
 
-use super::context::Context;
+use super::context::Member;
+use super::producer::Produced;
+use super::reader::BATCH_MESSAGES_MAX;
 use crate::edge::Bell;
 use crate::message::HeaderRef;
 
-/// Most messages taken from a queue in one call. 16 already amortise the call's lock; beyond 256 nothing is gained
-/// (measured) and the messages taken but not yet copied would pin more of librdkafka's fetch buffers.
-pub(super) const BATCH_MESSAGES_MAX: usize = 256;
-
-/// The consumer that everything here belongs to.
-pub(super) type Client0 = BaseConsumer<Context>;
-
 /// Where librdkafka puts the messages of one assigned partition, apart from all others.
-#[derive(Debug)]
 pub(super) struct PartitionQueue {
     queue: OwnQueue,
     /// Messages that were taken from the queue; those before `next` are destroyed.
@@ -50,7 +44,7 @@ impl PartitionQueue {
     /// Parts the partition's messages from the consumer's main queue, and rings `bell` when some arrive. To be
     /// called before the partition is assigned, so that none goes the other way.
     pub(super) fn split(
-        consumer: &Arc<Client0>,
+        consumer: &Arc<Member>,
         (topic, partition): (&str, i32),
         bell: &Arc<Bell>,
     ) -> anyhow::Result<Self> {
@@ -99,7 +93,7 @@ impl PartitionQueue {
         }
     }
 
-    /// Whether a message was taken from librdkafka and not popped.
+    /// Whether a message was taken and not popped.
     pub(super) fn holds_any(&self) -> bool {
         self.next < self.taken.len()
     }
@@ -208,7 +202,7 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 /// The end of a partition as the last fetch saw it; none before the first. Asks nobody.
-pub(super) fn cached_end(consumer: &Client0, topic: &str, partition: i32) -> Option<i64> {
+pub(super) fn cached_end(consumer: &Member, topic: &str, partition: i32) -> Option<i64> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     let rk = consumer.client().native_ptr();
@@ -220,7 +214,7 @@ pub(super) fn cached_end(consumer: &Client0, topic: &str, partition: i32) -> Opt
 
 /// Commits `offsets` and waits for the answer, at most `limit`. The wrapper's synchronous commit has no bound.
 pub(super) fn commit(
-    consumer: &Arc<Client0>,
+    consumer: &Arc<Member>,
     offsets: &TopicPartitionList,
     limit: Duration,
 ) -> anyhow::Result<()> {
@@ -234,16 +228,6 @@ pub(super) fn commit(
         Some(event) => check(event.code()).context("failed to commit"),
         None => anyhow::bail!("failed to commit: no answer within {} ms", limit.as_millis()),
     }
-}
-
-/// A record to produce, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Produced<'a> {
-    pub(super) topic: &'a CStr,
-    /// None lets librdkafka choose by the key.
-    pub(super) partition: Option<i32>,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) payload: Option<&'a [u8]>,
 }
 
 /// Hands one record over to librdkafka, which copies it. Header names may hold any bytes, where the wrapper panics
@@ -314,48 +298,36 @@ fn header_list<'a>(headers: impl ExactSizeIterator<Item = HeaderRef<'a>>) -> *mu
 }
 
 /// Lets the groups of an embedded cluster find out about changes after `heartbeat`, and makes a classic group's
-/// first rebalance start at once. False when `client` has no embedded cluster.
-pub(super) fn hasten_groups<C: ClientContext>(client: &Client<C>, heartbeat: Duration) -> bool {
+/// first rebalance start at once. Does nothing when `client` has no embedded cluster.
+pub(super) fn hasten_groups<C: ClientContext>(client: &Client<C>, heartbeat: Duration) {
     // SAFETY: the cluster belongs to the client, which is alive; both calls only set a number under its lock.
     unsafe {
         let cluster = sys::rd_kafka_handle_mock_cluster(client.native_ptr());
-        if cluster.is_null() {
-            return false;
+        if !cluster.is_null() {
+            sys::rd_kafka_mock_set_group_consumer_heartbeat_interval_ms(cluster, millis(heartbeat));
+            sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
         }
-        sys::rd_kafka_mock_set_group_consumer_heartbeat_interval_ms(cluster, millis(heartbeat));
-        sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
     }
-    true
 }
 
 /// A queue of librdkafka that is ours, with the consumer that it must not outlive.
-#[derive(Debug)]
 struct OwnQueue {
     queue: NonNull<sys::rd_kafka_queue_t>,
-    _consumer: KeepAlive,
-}
-
-/// Keeps a consumer alive; its own type because the consumer cannot be shown.
-struct KeepAlive(#[expect(dead_code, reason = "held for its drop")] Arc<Client0>);
-
-impl std::fmt::Debug for KeepAlive {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("consumer")
-    }
+    _consumer: Arc<Member>,
 }
 
 // SAFETY: librdkafka's queues are locked inside and may be used from any thread.
 unsafe impl Send for OwnQueue {}
 
 impl OwnQueue {
-    fn new(consumer: &Arc<Client0>) -> anyhow::Result<Self> {
+    fn new(consumer: &Arc<Member>) -> anyhow::Result<Self> {
         // SAFETY: the client is alive while `consumer` is.
         let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
         Self::adopt(consumer, queue).context("failed to make a queue")
     }
 
-    fn adopt(consumer: &Arc<Client0>, queue: *mut sys::rd_kafka_queue_t) -> Option<Self> {
-        NonNull::new(queue).map(|queue| Self { queue, _consumer: KeepAlive(consumer.clone()) })
+    fn adopt(consumer: &Arc<Member>, queue: *mut sys::rd_kafka_queue_t) -> Option<Self> {
+        NonNull::new(queue).map(|queue| Self { queue, _consumer: consumer.clone() })
     }
 
     fn as_ptr(&self) -> *mut sys::rd_kafka_queue_t {
@@ -370,7 +342,7 @@ impl OwnQueue {
 
 impl Drop for OwnQueue {
     fn drop(&mut self) {
-        // SAFETY: the queue is ours and used for the last time; its client is still alive.
+        // SAFETY: ours, used for the last time, and its client is still alive.
         unsafe { sys::rd_kafka_queue_destroy(self.as_ptr()) }
     }
 }
@@ -393,10 +365,8 @@ impl Drop for OwnEvent {
 }
 
 fn check(code: RDKafkaRespErr) -> anyhow::Result<()> {
-    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return Ok(());
-    }
-    Err(anyhow::Error::new(RDKafkaErrorCode::from(code)))
+    let is_ok = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+    if is_ok { Ok(()) } else { Err(RDKafkaErrorCode::from(code).into()) }
 }
 
 /// As librdkafka wants it: milliseconds that fit, never the -1 that means for ever.

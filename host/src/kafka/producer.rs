@@ -1,7 +1,7 @@
 //! The way of outputs to Kafka: each is handed over, confirmed or refused, and never lost without a word. What is
 //! on its way is bounded here, below librdkafka's own bounds, so that waiting is ours and costs no error.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, producer::NoCustomPartitioner};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::native::{self, Produced};
+use super::native;
 use super::{context, options};
 use crate::config::Plugin;
 use crate::edge::{Output, Receipt};
@@ -178,6 +178,16 @@ fn size_bytes(record: &OutputRecord) -> usize {
     let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     let headers: usize = record.headers.iter().map(|(name, value)| name.len() + len(value)).sum();
     OUTPUT_OVERHEAD_BYTES + len(&record.key) + len(&record.payload) + headers
+}
+
+/// A record to produce, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Produced<'a> {
+    pub(super) topic: &'a CStr,
+    /// None lets librdkafka choose by the key.
+    pub(super) partition: Option<i32>,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) payload: Option<&'a [u8]>,
 }
 
 /// Room for one output, given back when its fate is known.

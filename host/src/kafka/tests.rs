@@ -9,7 +9,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::native::{Produced, produce};
+use super::native::produce;
+use super::producer::Produced;
 use super::{Embedded, KafkaOutput, KafkaSource, missing_topics, reachable};
 use crate::ack::{Delivered, Delivery, Partition};
 use crate::config::{Budget, Instances, Kafka, Order, Plugin, Start};
@@ -304,6 +305,60 @@ fn a_revoked_partition_is_given_up_only_when_released() {
     assert!(!world.metrics.partitions().is_empty());
     first.close(PATIENCE);
     second.close(PATIENCE);
+}
+
+#[test]
+fn the_lag_of_a_partition_that_is_not_read_stays_fresh() {
+    let world = World::new(1);
+    world.put_many(0, 0..3_000);
+    let mut source = world.source();
+    assigned(&mut source);
+    until(&mut source, NONE, |_| source_end(&world, 0).then_some(()));
+    // The queue is full, so no fetch tells of these.
+    world.put_many(0, 0..500);
+    let shown = |world: &World| world.metrics.partitions().values().next().copied().unwrap_or_default();
+    until(&mut source, NONE, |_| (shown(&world).lag_messages == Some(3_500)).then_some(()));
+}
+
+#[test]
+fn the_classic_protocols_work_too() {
+    for strategy in ["cooperative-sticky", "range"] {
+        let world = World::new(2);
+        world.put_many(1, 0..10);
+        let mut plugin = world.plugin();
+        let classic = [("group.protocol", "classic"), ("partition.assignment.strategy", strategy)];
+        plugin.kafka.options.extend(classic.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let mut source = Box::new(KafkaSource::connect(&plugin, world.metrics.clone()).unwrap());
+        take(&mut source, PLENTY, 10).into_iter().for_each(Delivery::finish);
+        source.close(PATIENCE);
+        assert_eq!(world.committed(1), Offset::Offset(10), "{strategy}");
+    }
+}
+
+#[test]
+fn a_member_that_was_thrown_out_loses_its_partitions_and_joins_again() {
+    let world = World::new(2);
+    let mut plugin = world.plugin();
+    plugin.kafka.options.insert("max.poll.interval.ms".to_owned(), "1000".to_owned());
+    let mut first = KafkaSource::connect(&plugin, world.metrics.clone()).unwrap();
+    let before = assigned(&mut first);
+    assert_eq!(before.len(), 2);
+    // Nobody asks the first for anything, until the group has given its partitions to another.
+    let mut second = world.source();
+    let mut taken_over = 0;
+    until(&mut second, NONE, |event| {
+        if let Event::Assigned(partitions) = event {
+            taken_over += partitions.len();
+        }
+        (taken_over == 2).then_some(())
+    });
+    let lost = until(&mut first, NONE, |event| {
+        second.next(NONE);
+        if let Event::Lost(partitions) = event { Some(partitions) } else { None }
+    });
+    assert_eq!(lost.len(), 2);
+    second.close(PATIENCE);
+    assigned(&mut first);
 }
 
 #[test]
