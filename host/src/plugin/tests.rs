@@ -456,3 +456,111 @@ fn compiled_code_is_kept_and_a_damaged_file_is_ignored() {
         assert!(engine.cache.load(&engine.wasm, &sum).is_some(), "the file was not written again");
     }
 }
+
+/// An async handler. The message at offset 0 goes on for 20 000 turns before it returns, the one at offset 1 traps,
+/// the one at offset 2 never ends, all others return at once.
+fn async_handler() -> Vec<u8> {
+    let name = "gristmill:plugin/async-handler@0.1.0";
+    let wat = format!(
+        r#"(module
+            (import "[export]{name}" "[task-return]handle-message" (func $return (param i32 i32 i32 i32 i32 i32)))
+            (memory (export "memory") 1)
+            (global $free (mut i32) (i32.const 8192))
+            (global $turns (mut i32) (i32.const 20000))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                (global.set $free (i32.add (local.get $at) (local.get 3)))
+                (local.get $at))
+            (func $over (result i32)
+                (call $return (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+                (i32.const 0))
+            (func (export "[async-lift]{name}#handle-message") (param $m i32) (result i32)
+                (local $offset i64)
+                (local.set $offset (i64.load offset=16 (local.get $m)))
+                (if (i64.eq (local.get $offset) (i64.const 0)) (then (return (i32.const 1))))
+                (if (i64.eq (local.get $offset) (i64.const 1)) (then unreachable))
+                (if (i64.eq (local.get $offset) (i64.const 2)) (then
+                    (global.set $turns (i32.const -1))
+                    (return (i32.const 1))))
+                (call $over))
+            (func (export "[callback][async-lift]{name}#handle-message") (param i32 i32 i32) (result i32)
+                (if (i32.eqz (global.get $turns)) (then (return (call $over))))
+                (if (i32.gt_s (global.get $turns) (i32.const 0))
+                    (then (global.set $turns (i32.sub (global.get $turns) (i32.const 1)))))
+                (i32.const 1)))"#
+    );
+    component("many", &wat)
+}
+
+/// The message of `run` at `offset`, in a run of its own.
+fn only(offset: usize) -> Run {
+    let (mut run, _partition) = run(offset + 1);
+    run.messages.drain(..offset);
+    run
+}
+
+#[test]
+fn an_async_handler_takes_several_messages_at_once() {
+    let world = World::new();
+    on_one_thread(async {
+        let generation = world.load(&async_handler()).unwrap();
+        assert_eq!((generation.kind(), generation.probe().await), (Kind::AsyncHandler, Ok(())));
+        let (mut slow, mut fast) = (generation.worker(), generation.worker());
+        let slow = slow.handle(only(0));
+        tokio::pin!(slow);
+        let fast = async {
+            // The slow one has been taken before the fast one comes, and the fast one is over before it.
+            tokio::task::yield_now().await;
+            fast.handle(only(5)).await
+        };
+        let fast = tokio::select! {
+            fast = fast => fast,
+            _ = &mut slow => panic!("the fast message waited for the slow one"),
+        };
+        assert_eq!((letters(&fast), letters(&slow.await)), ("d".into(), "d".into()));
+        assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn who_only_shared_a_broken_instance_is_not_charged() {
+    let world = World::new();
+    on_one_thread(async {
+        let generation = world.load(&async_handler()).unwrap();
+        let (mut one, mut other) = (generation.worker(), generation.worker());
+        let (slow, trapped) = tokio::join!(one.handle(only(0)), other.handle(only(1)));
+        assert_eq!((letters(&slow), letters(&trapped)), ("-".into(), "-".into()));
+        assert!(slow.messages[0].alone && trapped.messages[0].alone);
+        let (slow, trapped) = tokio::join!(one.handle(slow), other.handle(trapped));
+        assert_eq!((letters(&slow), letters(&trapped)), ("d".into(), "t".into()));
+        assert!(!slow.messages[0].alone && !trapped.messages[0].alone);
+    });
+}
+
+#[test]
+fn a_time_out_among_several_is_charged_to_the_one_that_took_too_long() {
+    let mut world = World::new();
+    world.plugin.budget.timeout = Duration::from_millis(50);
+    on_one_thread(async {
+        let generation = world.load(&async_handler()).unwrap();
+        let (mut one, mut other) = (generation.worker(), generation.worker());
+        let (endless, fast) = tokio::join!(one.handle(only(2)), other.handle(only(7)));
+        assert_eq!((letters(&endless), letters(&fast)), ("t".into(), "d".into()));
+        assert_eq!(trap(&endless.messages[0]).0, TrapKind::Timeout);
+        one.stop().await;
+        assert_eq!(letters(&other.handle(only(3)).await), "d");
+    });
+}
+
+#[test]
+fn an_async_handler_that_was_lifted_without_async_takes_them_in_turn() {
+    let wat = module("", "").replace("gristmill:plugin/handler@", "gristmill:plugin/async-handler@");
+    let world = World::new();
+    on_one_thread(async {
+        let generation = world.load(&component("many", &wat)).unwrap();
+        let (mut one, mut other) = (generation.worker(), generation.worker());
+        let (first, second) = tokio::join!(one.handle(only(0)), other.handle(only(1)));
+        assert_eq!((letters(&first), letters(&second)), ("d".into(), "d".into()));
+    });
+}
