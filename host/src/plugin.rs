@@ -3,6 +3,7 @@
 
 mod broken;
 mod cache;
+mod clock;
 mod compose;
 mod engine;
 mod generation;

@@ -8,6 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
 use super::broken::LastWords;
+use super::clock;
 use super::limits::{MemoryLimit, Watch};
 use super::log::{PluginLog, Stream};
 use crate::bindings::{Failure, Output, logging, run_host};
@@ -52,6 +53,11 @@ impl Guest {
         Self { memory, watch, course: Course::default(), last_words, log, settings, wasi, table }
     }
 
+    /// The host's side of the guest's resources.
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
     /// A message, or a call of the lifecycle, starts now.
     pub(super) fn restart(&mut self, now: Instant) {
         self.watch.restart(now);
@@ -70,6 +76,7 @@ impl WasiView for Guest {
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi::p3::add_to_linker(linker)?;
+    clock::link(linker)?;
     wasmtime_wasi_config::add_to_linker(linker, |guest: &mut Guest| WasiConfig::from(&*guest.settings))?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     run_host::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)

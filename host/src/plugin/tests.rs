@@ -26,13 +26,43 @@ const WORLD: &str = "package test:guest;
     world both { include gristmill:plugin/processor@0.1.0; include gristmill:plugin/async-processor@0.1.0; }
     world batches { include gristmill:plugin/batch-processor@0.1.0; }
     world asking { import other; import gristmill:elsewhere/thing; include gristmill:plugin/processor@0.1.0; }
+    world wasi {
+        import wasi:clocks/monotonic-clock@0.2.6;
+        import wasi:cli/exit@0.2.6;
+        import wasi:cli/stderr@0.2.6;
+        import wasi:config/store@0.2.0-rc.1;
+        include gristmill:plugin/processor@0.1.0;
+    }
     world neither { export other; }";
+
+/// As much of WASI 0.2 as the guests here use.
+const WASI: [&str; 3] = [
+    "package wasi:io@0.2.6;
+    interface poll { resource pollable { block: func(); } }
+    interface error { resource error; }
+    interface streams {
+        use error.{error};
+        variant stream-error { last-operation-failed(error), closed }
+        resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
+    }",
+    "package wasi:clocks@0.2.6;
+    interface monotonic-clock {
+        use wasi:io/poll@0.2.6.{pollable};
+        subscribe-duration: func(when: u64) -> pollable;
+    }",
+    "package wasi:cli@0.2.6;
+    interface exit { exit: func(status: result); }
+    interface stderr { use wasi:io/streams@0.2.6.{output-stream}; get-stderr: func() -> output-stream; }",
+];
 
 /// A core module as a component of `world`.
 fn component(world: &str, wat: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
     resolve.push_str("else.wit", "package gristmill:elsewhere; interface thing { tell: func(); }").unwrap();
+    for package in WASI {
+        resolve.push_str("wasi.wit", package).unwrap();
+    }
     let package = resolve.push_str("test.wit", WORLD).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = wat::parse_str(wat).unwrap();
@@ -455,4 +485,185 @@ fn compiled_code_is_kept_and_a_damaged_file_is_ignored() {
         assert_eq!(letters(&on_one_thread(worker.handle(run(2).0))), "dd");
         assert!(engine.cache.load(&engine.wasm, &sum).is_some(), "the file was not written again");
     }
+}
+
+/// An async handler. The message at offset 0 goes on for 20 000 turns before it returns, the one at offset 1 traps,
+/// the one at offset 2 never ends, all others return at once.
+fn async_handler() -> Vec<u8> {
+    let name = "gristmill:plugin/async-handler@0.1.0";
+    let wat = format!(
+        r#"(module
+            (import "[export]{name}" "[task-return]handle-message" (func $return (param i32 i32 i32 i32 i32 i32)))
+            (memory (export "memory") 1)
+            (global $free (mut i32) (i32.const 8192))
+            (global $turns (mut i32) (i32.const 20000))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                (global.set $free (i32.add (local.get $at) (local.get 3)))
+                (local.get $at))
+            (func $over (result i32)
+                (call $return (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+                (i32.const 0))
+            (func (export "[async-lift]{name}#handle-message") (param $m i32) (result i32)
+                (local $offset i64)
+                (local.set $offset (i64.load offset=16 (local.get $m)))
+                (if (i64.eq (local.get $offset) (i64.const 0)) (then (return (i32.const 1))))
+                (if (i64.eq (local.get $offset) (i64.const 1)) (then unreachable))
+                (if (i64.eq (local.get $offset) (i64.const 2)) (then
+                    (global.set $turns (i32.const -1))
+                    (return (i32.const 1))))
+                (call $over))
+            (func (export "[callback][async-lift]{name}#handle-message") (param i32 i32 i32) (result i32)
+                (if (i32.eqz (global.get $turns)) (then (return (call $over))))
+                (if (i32.gt_s (global.get $turns) (i32.const 0))
+                    (then (global.set $turns (i32.sub (global.get $turns) (i32.const 1)))))
+                (i32.const 1)))"#
+    );
+    component("many", &wat)
+}
+
+/// The message of `run` at `offset`, in a run of its own.
+fn only(offset: usize) -> Run {
+    let (mut run, _partition) = run(offset + 1);
+    run.messages.drain(..offset);
+    run
+}
+
+#[test]
+fn an_async_handler_takes_several_messages_at_once() {
+    let world = World::new();
+    on_one_thread(async {
+        let generation = world.load(&async_handler()).unwrap();
+        assert_eq!((generation.kind(), generation.probe().await), (Kind::AsyncHandler, Ok(())));
+        let (mut slow, mut fast) = (generation.worker(), generation.worker());
+        let slow = slow.handle(only(0));
+        tokio::pin!(slow);
+        let fast = async {
+            // The slow one has been taken before the fast one comes, and the fast one is over before it.
+            tokio::task::yield_now().await;
+            fast.handle(only(5)).await
+        };
+        let fast = tokio::select! {
+            fast = fast => fast,
+            _ = &mut slow => panic!("the fast message waited for the slow one"),
+        };
+        assert_eq!((letters(&fast), letters(&slow.await)), ("d".into(), "d".into()));
+        assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn who_only_shared_a_broken_instance_is_not_charged() {
+    let world = World::new();
+    on_one_thread(async {
+        let generation = world.load(&async_handler()).unwrap();
+        let (mut one, mut other) = (generation.worker(), generation.worker());
+        let (slow, trapped) = tokio::join!(one.handle(only(0)), other.handle(only(1)));
+        assert_eq!((letters(&slow), letters(&trapped)), ("-".into(), "-".into()));
+        assert!(slow.messages[0].alone && trapped.messages[0].alone);
+        let (slow, trapped) = tokio::join!(one.handle(slow), other.handle(trapped));
+        assert_eq!((letters(&slow), letters(&trapped)), ("d".into(), "t".into()));
+        assert!(!slow.messages[0].alone && !trapped.messages[0].alone);
+    });
+}
+
+#[test]
+fn a_time_out_among_several_is_charged_to_the_one_that_took_too_long() {
+    let mut world = World::new();
+    world.plugin.budget.timeout = Duration::from_millis(50);
+    on_one_thread(async {
+        let generation = world.load(&async_handler()).unwrap();
+        let (mut one, mut other) = (generation.worker(), generation.worker());
+        let (endless, fast) = tokio::join!(one.handle(only(2)), other.handle(only(7)));
+        assert_eq!((letters(&endless), letters(&fast)), ("t".into(), "d".into()));
+        assert_eq!(trap(&endless.messages[0]).0, TrapKind::Timeout);
+        one.stop().await;
+        assert_eq!(letters(&other.handle(only(3)).await), "d");
+    });
+}
+
+#[test]
+fn an_async_handler_that_was_lifted_without_async_takes_them_in_turn() {
+    let wat = module("", "").replace("gristmill:plugin/handler@", "gristmill:plugin/async-handler@");
+    let world = World::new();
+    on_one_thread(async {
+        let generation = world.load(&component("many", &wat)).unwrap();
+        let (mut one, mut other) = (generation.worker(), generation.worker());
+        let (first, second) = tokio::join!(one.handle(only(0)), other.handle(only(1)));
+        assert_eq!((letters(&first), letters(&second)), ("d".into(), "d".into()));
+    });
+}
+
+/// A handler that uses WASI: `body` as in `handler`, with the functions `$wait` (nanoseconds), `$say` (where, how many
+/// bytes), `$exit` and `$get` (a setting's name, and where to).
+fn wasi_handler(body: &str) -> Vec<u8> {
+    let more = r#"
+        (func $wait (param i64) (local $pollable i32)
+            (local.set $pollable (call $subscribe (local.get 0)))
+            (call $block (local.get $pollable))
+            (call $drop-pollable (local.get $pollable)))
+        (func $say (param i32 i32) (call $write (call $stderr) (local.get 0) (local.get 1) (i32.const 3000)))
+        (data (i32.const 3100) "thread 'x' panicked at y:1:2:\0ano such order\0anote: run with more\0a")
+        (data (i32.const 3200) "greeting")"#;
+    let imports = r#"(module
+        (import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $subscribe (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.6" "[method]pollable.block" (func $block (param i32)))
+        (import "wasi:io/poll@0.2.6" "[resource-drop]pollable" (func $drop-pollable (param i32)))
+        (import "wasi:cli/exit@0.2.6" "exit" (func $exit (param i32)))
+        (import "wasi:cli/stderr@0.2.6" "get-stderr" (func $stderr (result i32)))
+        (import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush"
+            (func $write (param i32 i32 i32 i32)))
+        (import "wasi:config/store@0.2.0-rc.1" "get" (func $get (param i32 i32 i32)))"#;
+    component("wasi", &module(body, more).replace("(module", imports))
+}
+
+#[test]
+fn a_guest_may_wait_and_is_not_woken_early() {
+    let world = World::new();
+    let mut worker = world.worker(&wasi_handler("(call $wait (i64.const 5000000))"));
+    let run = on_one_thread(worker.handle(run(4).0));
+    assert_eq!(letters(&run), "dddd", "{:?}", run.messages[0].handling);
+    assert!(run.messages.iter().all(|message| message.handle_ns >= 5_000_000));
+}
+
+#[test]
+fn a_guest_that_waits_too_long_is_broken_off_where_it_is_parked() {
+    let mut world = World::new();
+    world.plugin.budget.timeout = Duration::from_millis(50);
+    let wasm =
+        wasi_handler("(if (i32.eq (global.get $calls) (i32.const 2)) (then (call $wait (i64.const -1))))");
+    let run = on_one_thread(async { world.worker(&wasm).handle(run(3).0).await });
+    assert_eq!((letters(&run), trap(&run.messages[1]).0), ("dt-".into(), TrapKind::Timeout));
+    assert!(run.messages[1].handle_ns >= 50_000_000);
+}
+
+#[test]
+fn a_guest_that_exits_is_broken_off_even_with_success() {
+    let world = World::new();
+    let run = on_one_thread(async {
+        world.worker(&wasi_handler("(call $exit (i32.const 0))")).handle(run(2).0).await
+    });
+    assert_eq!((letters(&run), trap(&run.messages[0]).0), ("t-".into(), TrapKind::Exit));
+}
+
+#[test]
+fn what_a_guest_said_last_is_the_reason_of_its_trap() {
+    let world = World::new();
+    let mut worker = world.worker(&wasi_handler("(call $say (i32.const 3100) (i32.const 64)) unreachable"));
+    let run = on_one_thread(worker.handle(run(1).0));
+    assert_eq!(trap(&run.messages[0]), (TrapKind::Trap, "thread 'x' panicked at y:1:2: no such order"));
+}
+
+#[test]
+fn a_plugin_reads_its_config() {
+    // Rejects with the setting's value.
+    let body = "(call $get (i32.const 3200) (i32.const 8) (i32.const 3300))
+        (i32.store (i32.const 1024) (i32.const 1)) (i32.store (i32.const 1028) (i32.const 1))
+        (memory.copy (i32.const 1032) (i32.const 3308) (i32.const 8))";
+    let mut world = World::new();
+    world.plugin.config.insert("greeting".into(), "hello".into());
+    let mut worker = world.worker(&wasi_handler(body));
+    let run = on_one_thread(worker.handle(run(1).0));
+    assert_eq!(run.messages[0].handling, Handling::Failed(Failure::Reject { reason: "hello".into() }));
 }
