@@ -2,8 +2,8 @@
 //! the reason in the header `reason`. The payloads `trap` and `error` make the failure handler itself fail.
 
 use bindings::exports::gristmill::plugin::failure_handler::Guest as FailureHandler;
-use bindings::exports::gristmill::plugin::handler::{Failure, Guest as Handler, Message, Output};
-use bindings::gristmill::plugin::types::Header;
+use bindings::exports::gristmill::plugin::handler::Guest as Handler;
+use unruly::{Failure, Handled, Header, Message, Output};
 
 mod bindings {
     wit_bindgen::generate!({
@@ -15,7 +15,7 @@ mod bindings {
                 export gristmill:plugin/failure-handler@0.1.0;
             }
         ",
-        generate_all,
+        with: { "gristmill:plugin/types@0.1.0": unruly::bindings::gristmill::plugin::types },
     });
 }
 
@@ -23,7 +23,7 @@ struct Plugin;
 bindings::export!(Plugin with_types_in bindings);
 
 impl Handler for Plugin {
-    fn handle_message(_: Message) -> Result<Vec<Output>, Failure> {
+    fn handle_message(_: Message) -> Handled {
         Err(Failure::Reject("not today".into()))
     }
 }

@@ -3,9 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bindings::exports::gristmill::plugin::handler::{Failure, Guest as Handler, Message, Output};
+use bindings::exports::gristmill::plugin::handler::Guest as Handler;
 use bindings::exports::gristmill::plugin::lifecycle::Guest as Lifecycle;
-use bindings::wasi::config::store;
+use unruly::{Handled, Message, setting};
 
 mod bindings {
     wit_bindgen::generate!({
@@ -18,7 +18,10 @@ mod bindings {
                 import wasi:config/store@0.2.0-rc.1;
             }
         ",
-        generate_all,
+        with: {
+            "gristmill:plugin/types@0.1.0": unruly::bindings::gristmill::plugin::types,
+            "wasi:config/store@0.2.0-rc.1": unruly::bindings::wasi::config::store,
+        },
     });
 }
 
@@ -29,7 +32,7 @@ static HANDLED: AtomicU64 = AtomicU64::new(0);
 
 impl Lifecycle for Plugin {
     fn start() -> Result<(), String> {
-        match setting("start").as_str() {
+        match setting("start").unwrap_or_default().as_str() {
             "fail" => return Err("asked to fail by config `start`".into()),
             "trap" => unruly::trap(),
             "hang" => unruly::hang(),
@@ -39,7 +42,7 @@ impl Lifecycle for Plugin {
     }
 
     fn stop() {
-        match setting("stop").as_str() {
+        match setting("stop").unwrap_or_default().as_str() {
             "trap" => unruly::trap(),
             "hang" => unruly::hang(),
             _ => println!("stopped after {} messages", HANDLED.load(Ordering::Relaxed)),
@@ -48,13 +51,8 @@ impl Lifecycle for Plugin {
 }
 
 impl Handler for Plugin {
-    fn handle_message(message: Message) -> Result<Vec<Output>, Failure> {
+    fn handle_message(message: Message) -> Handled {
         HANDLED.fetch_add(1, Ordering::Relaxed);
-        let Message { key, payload, headers, .. } = message;
-        Ok(vec![Output { topic: None, key, payload, headers }])
+        unruly::forward(message)
     }
-}
-
-fn setting(key: &str) -> String {
-    store::get(key).ok().flatten().unwrap_or_default()
 }
