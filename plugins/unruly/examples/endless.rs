@@ -1,0 +1,3 @@
+//! Never returns: computes for ever.
+
+unruly::guest!(|_| unruly::spin());

@@ -1,0 +1,3 @@
+//! Fails as its payload says: `retry`, `retry:MS`, `reject`, `reject:REASON`, `until:N:…`; else forwards.
+
+unruly::guest!(unruly::fail);

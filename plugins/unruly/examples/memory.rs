@@ -1,0 +1,3 @@
+//! Takes memory until it is refused.
+
+unruly::guest!(|_| unruly::eat_memory());

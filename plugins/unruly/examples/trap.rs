@@ -1,0 +1,3 @@
+//! Traps: executes `unreachable`.
+
+unruly::guest!(|_| unruly::trap());
