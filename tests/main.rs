@@ -1,3 +1,13 @@
-mod world;
+//! Behaviour that users rely on, tested from outside: the real binary on a real Apache Kafka.
+//!
+//! The files, in the order in which a reader may want them:
+//!
+//! - `way`: messages in, outputs out, progress committed
+//! - `tidy`: the shape of the house itself
+//! - `world`: brokers, the host under test, waiting for conditions
 
-fn main() {}
+#![expect(missing_docs, reason = "tests are read, not linked against")]
+
+mod tidy;
+mod way;
+mod world;

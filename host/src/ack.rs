@@ -3,11 +3,13 @@
 //! An answer moves the progress of the message's partition. A delivery that is dropped unanswered counts as failed:
 //! its offset stays unfinished, Kafka is never told of it, and it comes again after a restart or a rebalance.
 
+mod progress;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::message::{Batch, MessageRef};
-use crate::progress::Progress;
+pub use progress::Progress;
 
 /// One assignment of one partition: the same partition assigned again is a new `Partition`, so that what is
 /// answered late for the old assignment moves nothing.
@@ -150,8 +152,11 @@ impl Delivery {
     /// The same delivery in a batch of its own, so that holding it long (parked) does not hold its neighbours.
     pub fn detached(mut self) -> Self {
         self.answered = true;
-        let delivered =
-            Delivered { batch: self.message().detached(), partition: self.partition().clone(), first_seq: self.seq() };
+        let delivered = Delivered {
+            batch: self.message().detached(),
+            partition: self.partition().clone(),
+            first_seq: self.seq(),
+        };
         Self {
             delivered: Arc::new(delivered),
             index: 0,

@@ -1,6 +1,7 @@
 //! Assembly: builds the rooms in order, and takes them down in order.
 
 mod bring_up;
+pub mod demo;
 mod signals;
 
 use std::sync::Arc;

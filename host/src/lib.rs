@@ -8,7 +8,6 @@ pub mod cli;
 
 // Floor 8, assembly: builds the rooms in order and owns the order of shutting down.
 pub mod app;
-pub mod demo;
 
 // Floor 7, looking in: health, readiness, metrics.
 pub mod admin;
@@ -35,7 +34,6 @@ pub mod run;
 pub mod ack;
 pub mod bindings;
 pub mod metrics;
-pub mod progress;
 pub mod shutdown;
 
 // Floor 0, words.

@@ -166,7 +166,11 @@ impl<'a> MessageRef<'a> {
 
     /// Where the record stands in Kafka.
     pub fn position(&self) -> Position {
-        Position { topic: self.batch.topic.clone(), partition: self.batch.partition, offset: self.record.offset }
+        Position {
+            topic: self.batch.topic.clone(),
+            partition: self.batch.partition,
+            offset: self.record.offset,
+        }
     }
 
     /// Milliseconds since the Unix epoch, if the record has a timestamp.

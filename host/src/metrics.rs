@@ -10,8 +10,8 @@ use crate::outcome::{Outcome, TrapKind};
 
 /// Upper bounds of the time histograms' buckets, in seconds: from a no-op handler to the longest default timeout.
 pub const SECONDS_BUCKETS: [f64; 20] = [
-    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
-    0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0,
+    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01,
+    0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0,
 ];
 
 /// What holds messages back.
@@ -75,7 +75,8 @@ impl LocalHistogram {
     /// Notes one time in nanoseconds.
     pub fn observe(&mut self, ns: u64) {
         let seconds = ns as f64 / 1e9;
-        let index = SECONDS_BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(SECONDS_BUCKETS.len());
+        let index =
+            SECONDS_BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(SECONDS_BUCKETS.len());
         self.buckets[index] += 1;
         self.sum_ns += ns;
     }

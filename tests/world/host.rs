@@ -41,7 +41,8 @@ pub(crate) struct Site {
 impl Site {
     /// A site whose settings are `toml`, with an admin listener on a free port and one `[kafka]` cluster.
     pub(crate) fn new(brokers: &str, toml: &str) -> Site {
-        let dir = tempfile::Builder::new().prefix("gristmill-host-").tempdir().expect("a folder for the host");
+        let dir =
+            tempfile::Builder::new().prefix("gristmill-host-").tempdir().expect("a folder for the host");
         let site = Site { dir };
         site.write(brokers, toml);
         site
@@ -102,7 +103,11 @@ impl Host {
     /// Waits until `done`, and fails with the host's log if that does not come.
     pub(crate) fn wait_for(&self, what: &str, mut done: impl FnMut() -> bool) {
         if until(PATIENCE, || done().then_some(())).is_none() {
-            panic!("waited in vain for the host {what}; readyz: {:?}; its log:\n{}", self.get("/readyz"), self.log_tail());
+            panic!(
+                "waited in vain for the host {what}; readyz: {:?}; its log:\n{}",
+                self.get("/readyz"),
+                self.log_tail()
+            );
         }
     }
 

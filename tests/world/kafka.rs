@@ -10,19 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use super::{PATIENCE, until};
 
 mod client;
 
 #[allow(unused_imports, reason = "not every set of tests takes all of it")]
 pub(crate) use client::{End, Isolation, Record, Stored};
-
-/// How long a broker may take to come up, or to go down when asked: some 20 times what it takes on two busy cores.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// For what a broker is started.
 #[derive(Clone, Copy, PartialEq)]
@@ -234,19 +231,5 @@ fn free_port() -> u16 {
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
-    }
-}
-
-/// Looks every 20 ms until there is something, for at most so long.
-fn until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(found) = look() {
-            return Some(found);
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        thread::park_timeout(Duration::from_millis(20));
     }
 }

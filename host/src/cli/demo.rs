@@ -7,9 +7,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::logs;
+use crate::app::demo::{Act, Settings, Show, Sight, tell};
 use crate::config::Rate;
 use crate::config::units;
-use crate::demo::{Act, Settings, Show, Sight, tell};
 
 /// In how much time the second act handles all messages, if no rate is given: it shows in a minute what 11/s shows
 /// in a day.

@@ -180,14 +180,7 @@ fn run(count: usize) -> (Run, Arc<Partition>) {
         let timestamp = number.is_multiple_of(2).then_some(number as i64);
         batch.push(number as i64, timestamp, (Some(key.as_bytes()), Some(payload.as_bytes())), headers);
     }
-    let message = |(lane, delivery)| RunMessage {
-        delivery,
-        lane,
-        handling: Handling::NotStarted,
-        handle_ns: 0,
-        started_at: None,
-        alone: false,
-    };
+    let message = |(lane, delivery)| RunMessage::new(lane, delivery);
     let messages = (0..).zip(Delivered::deliver(batch, partition.clone())).map(message).collect();
     (Run { messages, stop: Arc::new(AtomicBool::new(false)) }, partition)
 }
@@ -561,10 +554,10 @@ fn who_only_shared_a_broken_instance_is_not_charged() {
         let (mut one, mut other) = (generation.worker(), generation.worker());
         let (slow, trapped) = tokio::join!(one.handle(only(0)), other.handle(only(1)));
         assert_eq!((letters(&slow), letters(&trapped)), ("-".into(), "-".into()));
-        assert!(slow.messages[0].alone && trapped.messages[0].alone);
+        assert!(slow.messages[0].delivery.alone && trapped.messages[0].delivery.alone);
         let (slow, trapped) = tokio::join!(one.handle(slow), other.handle(trapped));
         assert_eq!((letters(&slow), letters(&trapped)), ("d".into(), "t".into()));
-        assert!(!slow.messages[0].alone && !trapped.messages[0].alone);
+        assert!(!slow.messages[0].delivery.alone && !trapped.messages[0].delivery.alone);
     });
 }
 

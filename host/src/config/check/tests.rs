@@ -1,3 +1,5 @@
+//! What a user sees of a file: several problems at once, each with its place and its hint.
+
 use std::time::Duration;
 
 use super::super::{Instances, Order, Start};

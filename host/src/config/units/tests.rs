@@ -1,3 +1,5 @@
+//! Durations, sizes and rates: what is written comes back as it was meant.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -12,10 +12,10 @@ use crate::capability::demo::{Answer, Database as Queries};
 /// Each WIT package that the plugin's world needs, its dependencies first.
 const PACKAGES: [&[(&str, &str)]; 3] = [
     &[
-        ("types.wit", include_str!("../../../wit/types.wit")),
-        ("handler.wit", include_str!("../../../wit/handler.wit")),
+        ("types.wit", include_str!("../../../../wit/types.wit")),
+        ("handler.wit", include_str!("../../../../wit/handler.wit")),
     ],
-    &[("demo.wit", include_str!("../capability/demo.wit"))],
+    &[("demo.wit", include_str!("../../capability/demo.wit"))],
     &[("plugin.wit", include_str!("plugin.wit"))],
 ];
 

@@ -38,7 +38,8 @@ impl Progress {
 
     /// Marks a message as finished. Returns false when it already was (a second answer changes nothing).
     pub fn finish(&mut self, seq: u64) -> bool {
-        let Some(entry) = seq.checked_sub(self.first_seq).and_then(|index| self.open.get_mut(index as usize)) else {
+        let Some(entry) = seq.checked_sub(self.first_seq).and_then(|index| self.open.get_mut(index as usize))
+        else {
             return false;
         };
         if std::mem::replace(&mut entry.1, true) {
