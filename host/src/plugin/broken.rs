@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::limits::MemoryLimit;
+use super::limits::{MemoryLimit, TRAMPOLINE_MEMORY_MAX};
 use crate::bindings::shortened;
 use crate::outcome::{Failure, TrapKind};
 
@@ -33,6 +33,12 @@ impl Broken {
         }
         if let Some(I32Exit(code)) = error.downcast_ref() {
             return Self::new(TrapKind::Exit, format!("the plugin ended its own program with code {code}"));
+        }
+        if memory.overflowed() {
+            let reason = format!(
+                "the message with its outputs is larger than the {TRAMPOLINE_MEMORY_MAX} bytes that cross the border"
+            );
+            return Self::new(TrapKind::Trap, reason);
         }
         let said = words.take().or_else(|| trap_text(error));
         let reason = said.unwrap_or_else(|| error.root_cause().to_string());

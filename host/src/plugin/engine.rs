@@ -32,9 +32,6 @@ const MEMORIES_EACH: u32 = 3;
 /// Tables of one plugin's instance: a language runtime's, and those of the modules that link it.
 const TABLES_EACH: u32 = 12;
 
-/// Stacks of one plugin's instance: an async handler's calls have one each, but few at the same time.
-const STACKS_EACH: u32 = 4;
-
 /// Most memories for which 4 GiB of addresses each are reserved (16 TiB), which saves bounds checks; with more,
 /// only the largest `memory` is reserved.
 const WIDE_MEMORIES_MAX: u32 = 4096;
@@ -82,7 +79,8 @@ fn settings(plugins: &[config::Plugin]) -> Config {
         .total_core_instances(instances * CORE_INSTANCES_EACH)
         .total_memories(memories)
         .total_tables(instances * TABLES_EACH)
-        .total_stacks(instances * STACKS_EACH)
+        // One call at a time has a stack in each instance; an async handler's calls that wait have none.
+        .total_stacks(instances)
         .max_memory_size(memory)
         .max_memories_per_module(MEMORIES_EACH)
         .max_tables_per_module(TABLES_EACH)

@@ -1,6 +1,6 @@
 //! One version of a plugin's component, from its bytes to the workers that handle runs with it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -40,8 +40,9 @@ const WASM_PAGE_BYTES: u64 = 64 * 1024;
 /// One version of a plugin, ready to make instances.
 pub struct Generation {
     version: Arc<Version>,
-    /// The instances that all workers of an async handler share; they start with the first worker.
-    shared: OnceLock<Arc<Shared>>,
+    /// The instances that all workers of an async handler share: they begin with the first worker and end with the
+    /// last. Held while workers are made, never across an await.
+    shared: Mutex<Weak<Shared>>,
 }
 
 /// What every instance of a generation is made of.
@@ -122,7 +123,7 @@ impl Generation {
             runner,
             metrics,
         };
-        Ok(Arc::new(Self { version: Arc::new(version), shared: OnceLock::new() }))
+        Ok(Arc::new(Self { version: Arc::new(version), shared: Mutex::default() }))
     }
 
     /// Makes a trial instance and lets its lifecycle start and stop.
@@ -158,7 +159,10 @@ impl Generation {
     pub fn worker(self: &Arc<Self>) -> Worker {
         let hands = match self.version.kind {
             Kind::AsyncHandler if self.version.plugin.instances == Instances::Reused => {
-                Hands::Shared(self.shared.get_or_init(|| Shared::start(&self.version)).clone())
+                let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let running = shared.upgrade().unwrap_or_else(|| Shared::start(&self.version));
+                *shared = Arc::downgrade(&running);
+                Hands::Shared(running)
             }
             Kind::AsyncHandler => Hands::Shared(Shared::none(&self.version)),
             Kind::Handler | Kind::Batcher => Hands::Own { instance: None, handled: 0 },
@@ -292,7 +296,7 @@ impl Worker {
         match self.hands {
             Hands::Own { instance: Some(instance), .. } => instance.stop().await,
             Hands::Own { instance: None, .. } => {}
-            Hands::Shared(shared) => shared.leave(),
+            Hands::Shared(shared) => shared.leave().await,
         }
     }
 }

@@ -185,13 +185,24 @@ pub(super) struct MemoryLimit {
     apart: bool,
     /// Bytes that were asked for beyond the budget since the message began.
     refused: Option<usize>,
+    /// Whether the trampoline asked for more than its memory may hold since the message began.
+    overflowed: bool,
     metrics: Arc<PluginMetrics>,
 }
 
 impl MemoryLimit {
     /// `composed` says whether one memory of the instance is the trampoline's.
     pub(super) fn new(budget: usize, composed: bool, metrics: Arc<PluginMetrics>) -> Self {
-        Self { budget, used: 0, trampoline: 0, lookalikes: 0, apart: composed, refused: None, metrics }
+        Self {
+            budget,
+            used: 0,
+            trampoline: 0,
+            lookalikes: 0,
+            apart: composed,
+            refused: None,
+            overflowed: false,
+            metrics,
+        }
     }
 
     /// All memories exist. A plugin that declares a memory just like the trampoline's gets nothing by it: then
@@ -210,7 +221,12 @@ impl MemoryLimit {
 
     /// Forgets a refusal: a new message begins.
     pub(super) fn forget_refusal(&mut self) {
-        self.refused = None;
+        (self.refused, self.overflowed) = (None, false);
+    }
+
+    /// Whether a message or its outputs were too large to cross the border.
+    pub(super) fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// What was asked for and refused since the message began, in words.
@@ -227,12 +243,13 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        let of_trampoline = self.apart && maximum == Some(TRAMPOLINE_MEMORY_MAX);
         // Growth beyond the memory's own maximum fails for a reason of the guest's, not of the budget's.
         if maximum.is_some_and(|maximum| desired > maximum) {
+            self.overflowed |= of_trampoline;
             return Ok(false);
         }
         let growth = desired.saturating_sub(current);
-        let of_trampoline = self.apart && maximum == Some(TRAMPOLINE_MEMORY_MAX);
         if of_trampoline {
             self.lookalikes += usize::from(current == 0);
             self.trampoline += growth;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use wasmtime::component::{Accessor, AccessorTask};
 
 use super::broken::Broken;
@@ -30,13 +31,15 @@ struct Job {
 pub(super) struct Shared {
     version: Arc<Version>,
     feeds: Vec<Feed>,
+    /// The tasks behind the feeds.
+    places: Vec<JoinHandle<()>>,
 }
 
 /// The way to one instance.
 struct Feed {
     jobs: mpsc::UnboundedSender<Job>,
     /// Messages that are with the instance.
-    load: Arc<AtomicUsize>,
+    load: AtomicUsize,
 }
 
 impl Shared {
@@ -44,17 +47,17 @@ impl Shared {
     /// message, and ends when the last worker has gone.
     pub(super) fn start(version: &Arc<Version>) -> Arc<Self> {
         let instances = version.engine.threads.min(version.plugin.budget.concurrency).max(1);
-        let feed = |_| {
+        let place = |_| {
             let (jobs, received) = mpsc::unbounded_channel();
-            tokio::spawn(live(version.clone(), received));
-            Feed { jobs, load: Arc::default() }
+            (Feed { jobs, load: AtomicUsize::new(0) }, tokio::spawn(live(version.clone(), received)))
         };
-        Arc::new(Self { version: version.clone(), feeds: (0..instances).map(feed).collect() })
+        let (feeds, places) = (0..instances).map(place).unzip();
+        Arc::new(Self { version: version.clone(), feeds, places })
     }
 
     /// No instances: each message is given one of its own.
     pub(super) fn none(version: &Arc<Version>) -> Arc<Self> {
-        Arc::new(Self { version: version.clone(), feeds: Vec::new() })
+        Arc::new(Self { version: version.clone(), feeds: Vec::new(), places: Vec::new() })
     }
 
     /// Lets an instance handle the messages of `run`, one after the other.
@@ -97,8 +100,16 @@ impl Shared {
         over.unwrap_or(Run { messages: Vec::new(), stop })
     }
 
-    /// A worker has ended; the instances end with the last.
-    pub(super) fn leave(self: Arc<Self>) {}
+    /// A worker has ended. With the last one the instances end, in good order.
+    pub(super) async fn leave(self: Arc<Self>) {
+        let Some(Self { feeds, places, .. }) = Arc::into_inner(self) else { return };
+        drop(feeds);
+        for place in places {
+            if let Err(error) = place.await {
+                tracing::error!(%error, "the task of a shared instance did not end in good order");
+            }
+        }
+    }
 }
 
 /// One in the load of an instance.
@@ -137,33 +148,20 @@ async fn serve(
     jobs: &mut mpsc::UnboundedReceiver<Job>,
     board: &Arc<Board>,
 ) -> wasmtime::Result<()> {
-    let mut next = Some(first);
-    let called = instance.handle_async();
-    let handle = match called {
-        Ok(handle) => handle,
-        Err(error) => {
-            next.into_iter().for_each(|job| give_back(job, |_| {}));
-            return Err(error);
-        }
-    };
+    // From here on every job is on the board, so that none is lost with the instance.
+    board.wait(first);
+    let handle = instance.handle_async()?;
     instance.store.set_epoch_deadline(1);
     let watch = instance.watch.clone();
     let served = instance.store.run_concurrent(async |accessor| {
         loop {
-            let job = match next.take() {
-                Some(job) => job,
-                None => match jobs.recv().await {
-                    Some(job) => job,
-                    None => break,
-                },
-            };
+            if !board.is_waited_at() {
+                let Some(job) = jobs.recv().await else { break };
+                board.wait(job);
+            }
             // A handler that was lifted without async takes one call at a time: the clock starts when it can.
             poll_fn(|cx| accessor.poll_ready_for_concurrent_call(*handle.func(), cx)).await;
-            if !job.run.is_open(0) {
-                give_back(job, |_| {});
-                continue;
-            }
-            if let Some((id, message)) = board.begin(job) {
+            if let Some((id, message)) = board.begin() {
                 accessor.spawn(Call { handle, message, id, board: board.clone() })?;
             }
             tokio::task::yield_now().await;
@@ -201,6 +199,8 @@ struct Board {
 #[derive(Default)]
 struct Flights {
     next_id: u64,
+    /// The job that waits until the handler can be called.
+    waiting: Option<Job>,
     /// In the order of their starts: the first is the one whose time is up first.
     by_id: BTreeMap<u64, (Job, Instant)>,
 }
@@ -214,17 +214,26 @@ impl Board {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A message starts now. None when its run is empty.
-    fn begin(&self, job: Job) -> Option<(u64, OwnedMessage)> {
-        let message = job.run.messages.first().map(|message| {
-            let delivery = &message.delivery;
-            OwnedMessage::new(delivery.message(), delivery.attempt, delivery.previous_error.as_deref())
-        });
-        let Some(message) = message else {
+    /// Puts `job` where it waits until the handler can be called.
+    fn wait(&self, job: Job) {
+        self.flights().waiting = Some(job);
+    }
+
+    fn is_waited_at(&self) -> bool {
+        self.flights().waiting.is_some()
+    }
+
+    /// The message that waited starts now. None when it may not start any more, or there is none.
+    fn begin(&self) -> Option<(u64, OwnedMessage)> {
+        let mut flights = self.flights();
+        let job = flights.waiting.take()?;
+        let Some(message) = job.run.messages.first().filter(|_| job.run.is_open(0)) else {
             give_back(job, |_| {});
             return None;
         };
-        let mut flights = self.flights();
+        let delivery = &message.delivery;
+        let message =
+            OwnedMessage::new(delivery.message(), delivery.attempt, delivery.previous_error.as_deref());
         let id = flights.next_id;
         flights.next_id += 1;
         flights.by_id.insert(id, (job, Instant::now()));
@@ -267,6 +276,9 @@ impl Board {
             _ => None,
         };
         let untold = charged.is_none();
+        if let Some(job) = flights.waiting {
+            give_back(job, |_| {});
+        }
         if let Some((_, flight)) = charged {
             land(flight, Handling::Failed(broken.into_failure()), false);
         }

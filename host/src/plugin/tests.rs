@@ -12,6 +12,7 @@ use wit_parser::Resolve;
 use super::*;
 use crate::ack::{Delivered, Partition};
 use crate::capability::Grants;
+use crate::capability::demo::{Answer, Database};
 use crate::config::{self, Budget, Instances, Order, Start};
 use crate::message::{Batch, HeaderRef};
 use crate::metrics::PluginMetrics;
@@ -33,6 +34,7 @@ const WORLD: &str = "package test:guest;
         import wasi:config/store@0.2.0-rc.1;
         include gristmill:plugin/processor@0.1.0;
     }
+    world querying { import gristmill:demo/database; include gristmill:plugin/processor@0.1.0; }
     world neither { export other; }";
 
 /// As much of WASI 0.2 as the guests here use.
@@ -60,6 +62,7 @@ fn component(world: &str, wat: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
     resolve.push_str("else.wit", "package gristmill:elsewhere; interface thing { tell: func(); }").unwrap();
+    resolve.push_str("demo.wit", include_str!("../capability/demo.wit")).unwrap();
     for package in WASI {
         resolve.push_str("wasi.wit", package).unwrap();
     }
@@ -543,6 +546,24 @@ fn an_async_handler_takes_several_messages_at_once() {
         };
         assert_eq!((letters(&fast), letters(&slow.await)), ("d".into(), "d".into()));
         assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 1);
+        generation.worker().stop().await;
+        assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 1, "other workers are still there");
+    });
+}
+
+#[test]
+fn shared_instances_end_with_the_last_worker() {
+    let world = World::new();
+    on_one_thread(async {
+        let generation = world.load(&async_handler()).unwrap();
+        for _ in 0..2 {
+            let (mut one, other) = (generation.worker(), generation.worker());
+            assert_eq!(letters(&one.handle(only(4)).await), "d");
+            other.stop().await;
+            assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 1);
+            one.stop().await;
+            assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 0);
+        }
     });
 }
 
@@ -659,4 +680,52 @@ fn a_plugin_reads_its_config() {
     let mut worker = world.worker(&wasi_handler(body));
     let run = on_one_thread(worker.handle(run(1).0));
     assert_eq!(run.messages[0].handling, Handling::Failed(Failure::Reject { reason: "hello".into() }));
+}
+
+/// Answers with the key itself, in capitals.
+struct Shouting;
+
+impl Database for Shouting {
+    fn query(&self, key: String) -> Answer<'_> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Err(key.to_uppercase())
+        })
+    }
+}
+
+#[test]
+fn the_demos_database_is_there_only_when_granted() {
+    // Rejects with the database's error.
+    let body = "(call $query (i32.const 2048) (i32.const 9) (i32.const 3300))
+        (i32.store (i32.const 1024) (i32.const 1)) (i32.store (i32.const 1028) (i32.const 1))
+        (memory.copy (i32.const 1032) (i32.const 3304) (i32.const 8))";
+    let import = r#"(module (import "gristmill:demo/database" "query" (func $query (param i32 i32 i32)))"#;
+    let wasm = component("querying", &module(body, "").replace("(module", import));
+    let world = World::new();
+    let refusal = world.load(&wasm).err().unwrap().to_string();
+    assert!(refusal.contains("`gristmill:demo/database`"), "{refusal}");
+
+    let grants = Grants { database: Some(Arc::new(Shouting)) };
+    let generation =
+        Generation::load(&world.engine(), &world.plugin, &wasm, world.metrics.clone(), &grants).unwrap();
+    let run = on_one_thread(async { generation.worker().handle(run(1).0).await });
+    assert_eq!(run.messages[0].handling, Handling::Failed(Failure::Reject { reason: "NOT TODAY".into() }));
+}
+
+#[test]
+fn outputs_that_do_not_fit_across_the_border_say_so() {
+    // 3 000 outputs of the same 64 KiB; `$m` counts them, the message is not looked at.
+    let body = "(local.set $m (i32.const 0)) (drop (memory.grow (i32.const 5)))
+        (i32.store (i32.const 1028) (i32.const 65536)) (i32.store (i32.const 1032) (i32.const 3000))
+        (loop $next
+            (i32.store offset=65560 (i32.mul (local.get $m) (i32.const 44)) (i32.const 1))
+            (i32.store offset=65564 (i32.mul (local.get $m) (i32.const 44)) (i32.const 262144))
+            (i32.store offset=65568 (i32.mul (local.get $m) (i32.const 44)) (i32.const 65536))
+            (br_if $next (i32.lt_u (local.tee $m (i32.add (local.get $m) (i32.const 1))) (i32.const 3000))))";
+    let world = World::new();
+    let run = on_one_thread(async { world.worker(&handler(body)).handle(run(1).0).await });
+    let (kind, reason) = trap(&run.messages[0]);
+    assert_eq!(kind, TrapKind::Trap);
+    assert!(reason.contains("larger than"), "{reason}");
 }
