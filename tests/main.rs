@@ -6,8 +6,6 @@
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
-#![expect(missing_docs, reason = "tests are read, not linked against")]
-
 mod tidy;
 mod way;
 mod world;
