@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tracing::warn;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime_wasi_config::WasiConfigVariables;
 
@@ -340,13 +339,14 @@ async fn handle_own(
 
 /// A new instance; none after a short wait when there is none to be had, which is charged to no message.
 pub(super) async fn create(version: &Arc<Version>) -> Option<Instance> {
-    let plugin = &*version.plugin.name;
     match Instance::create(version).await {
         Ok(instance) => return Some(instance),
-        Err(NoInstance::Host(reason)) => warn!(plugin, reason, "the host has no room for another instance"),
+        Err(NoInstance::Host(reason)) => {
+            version.log.host(&format!("there is no room for another instance: {reason}"));
+        }
         Err(NoInstance::Guest(broken)) => {
             version.metrics.count_trap(broken.kind);
-            warn!(plugin, reason = %broken, "the plugin does not start");
+            version.log.host(&format!("the plugin does not start: {broken}"));
         }
     }
     tokio::time::sleep(NO_INSTANCE_WAIT).await;

@@ -318,30 +318,40 @@ fn what_may_not_start_is_skipped() {
     });
 }
 
+/// Returns from its first call and never from its second.
+const ENDLESS: &str = "(if (i32.eq (global.get $calls) (i32.const 2)) (then (loop (br 0))))";
+
 #[test]
-fn an_endless_guest_is_broken_off_while_others_go_on() {
+fn an_endless_guest_is_broken_off() {
     for (kind, timeout_ms, cpu_ms) in [(TrapKind::Timeout, 60, 60_000), (TrapKind::Cpu, 60_000, 60)] {
         let mut world = World::new();
         world.plugin.budget.timeout = Duration::from_millis(timeout_ms);
         world.plugin.budget.cpu = Duration::from_millis(cpu_ms);
-        let mut endless =
-            world.worker(&handler("(if (i32.eq (global.get $calls) (i32.const 2)) (then (loop (br 0))))"));
-        let (run, other_turns) = on_one_thread(async {
-            let mut turns = 0;
-            let handled = endless.handle(run(3).0);
-            tokio::pin!(handled);
-            loop {
-                tokio::select! {
-                    biased;
-                    run = &mut handled => break (run, turns),
-                    () = tokio::task::yield_now() => turns += 1,
-                }
-            }
-        });
-        assert_eq!(letters(&run), "dt-");
-        assert_eq!(trap(&run.messages[1]).0, kind);
-        assert!(other_turns > 1, "the guest held the thread");
+        let run = on_one_thread(async { world.worker(&handler(ENDLESS)).handle(run(3).0).await });
+        assert_eq!((letters(&run), trap(&run.messages[1]).0), ("dt-".into(), kind));
+        assert!(world.metrics.guest_cpu_ns.load(Ordering::Relaxed) > 0);
     }
+}
+
+#[test]
+fn others_on_the_thread_go_on_beside_an_endless_guest() {
+    let world = World::new();
+    on_one_thread(async {
+        let mut endless = world.worker(&handler(ENDLESS));
+        let mut turns = 0;
+        let handled = endless.handle(run(3).0);
+        tokio::pin!(handled);
+        while turns < 3 {
+            tokio::select! {
+                biased;
+                _ = &mut handled => panic!("the endless guest has ended"),
+                () = tokio::task::yield_now() => turns += 1,
+            }
+        }
+    });
+    // What was given up is gone with its instance.
+    assert_eq!(world.metrics.instances.load(Ordering::Relaxed), 0);
+    assert_eq!(world.metrics.guest_memory_bytes.load(Ordering::Relaxed), 0);
 }
 
 #[test]
