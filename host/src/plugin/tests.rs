@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-
 use super::guests::{ECHO, component, handler, module, plugin};
 use super::*;
 use crate::ack::{Delivered, Partition};
