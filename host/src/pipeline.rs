@@ -61,7 +61,12 @@ async fn the_way(shared: &Arc<Shared>, output: &dyn Output, worker: &mut Worker)
 /// Starts a plugin: its source's thread and its workers on `runtime`.
 pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<Running> {
     let Parts { seat, source, output, generation } = parts;
-    let shared = Arc::new(Shared::new(seat.clone(), source.bell()));
+    // Workers are made where the runtime is at hand: an async handler's instances are tasks on it.
+    let entered = runtime.enter();
+    let hands: Vec<_> = (0..seat.plugin.budget.concurrency).map(|_| generation.worker()).collect();
+    drop(entered);
+    let lookouts = hands.iter().map(Worker::lookout).collect();
+    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), lookouts));
     seat.take_place(&shared);
     seat.say(|_| Some(State::Joining { trouble: None }));
     let plugin = &seat.plugin;
@@ -76,8 +81,8 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
         })
         .with_context(|| format!("failed to start the intake thread of plugin `{}`", plugin.name))?;
     let mut workers = JoinSet::new();
-    for _ in 0..plugin.budget.concurrency {
-        let (shared, output, mut worker) = (shared.clone(), output.clone(), generation.worker());
+    for mut worker in hands {
+        let (shared, output) = (shared.clone(), output.clone());
         let work = async move {
             while the_way(&shared, &*output, &mut worker).await {}
             worker.stop().await;

@@ -284,6 +284,26 @@ async fn a_revoked_partition_is_released_when_what_is_in_flight_is_done() {
     assert_eq!(world.watermark(), Some(2));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_message_does_not_hold_up_those_that_were_taken_with_it() {
+    // The payload of one byte `x` never ends; all others are done at once.
+    let endless = handler(
+        "(loop $ever (br_if $ever (i32.and
+            (i32.eq (i32.load offset=60 (local.get $m)) (i32.const 1))
+            (i32.eq (i32.load8_u (i32.load offset=56 (local.get $m))) (i32.const 120)))))",
+    );
+    let world = World::new(&endless, false, |plugin| plugin.budget.buffer = 1_000);
+    // Quick ones first, until runs are long.
+    world.deliver(0..500, keyless);
+    world.until("runs are long", |world| world.handled() == 500).await;
+    let mut batch = Batch::new("t".into(), 0, std::time::Instant::now());
+    batch.push(500, None, (None, Some(b"x")), []);
+    (501..600).for_each(|offset| batch.push(offset, None, (None, Some(b"quick")), []));
+    world.say(Event::Batch(world.partition.clone(), batch));
+    world.until("all others are handled", |world| world.handled() == 599).await;
+    assert_eq!(world.watermark(), Some(500));
+}
+
 #[tokio::test]
 async fn trouble_outside_is_seen_and_passes() {
     let world = World::new(&handler(ECHO), false, |_| {});

@@ -1,13 +1,18 @@
 //! A worker's share of the way: waiting for messages that may start, and giving them to the guest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::shared::{Shared, Take};
 use crate::metrics::{LocalHistogram, ThrottledBy};
 use crate::plugin::Worker;
-use crate::run::Run;
+use crate::run::{HeldUp, Run};
+
+/// How long a message may be under way before those behind it in its run are taken from its worker: runs are made
+/// to last half of it, so one that is still at the same message is held up.
+const RESCUE_AFTER: Duration = Duration::from_millis(2);
 
 /// Waits for messages that may start now. None when the way ends.
 ///
@@ -28,14 +33,26 @@ pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker) -> Optio
         let longest = worker.longest_run().min(shared.run_length());
         match shared.try_take(longest) {
             Take::Run(messages) => break messages,
-            Take::Nothing => shared.work.notified().await,
+            Take::Nothing => wait_for_work(shared).await,
             Take::NotBefore(then) => wait_for_permit(shared, then).await,
         }
     };
     // What is left in the buffer is for the next in the queue, who finds out by itself.
     drop(idle);
     drop(turn);
-    Some(Run { messages, stop: shared.stopping.clone() })
+    Some(Run::new(messages, shared.stopping.clone()))
+}
+
+/// Waits for messages; and while other workers hold some that this one could start, looks after those.
+async fn wait_for_work(shared: &Shared) {
+    match shared.rescue() {
+        HeldUp::Nothing => shared.work.notified().await,
+        HeldUp::NotYet => {
+            // Whether it was woken or the time is over makes no difference: it looks again.
+            let _ = tokio::time::timeout(RESCUE_AFTER, shared.work.notified()).await;
+        }
+        HeldUp::Yes => {}
+    }
 }
 
 async fn wait_for_permit(shared: &Shared, then: Instant) {

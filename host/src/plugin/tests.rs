@@ -61,7 +61,7 @@ fn run(count: usize) -> (Run, Arc<Partition>) {
     }
     let message = |(lane, delivery)| RunMessage::new(lane, delivery);
     let messages = (0..).zip(Delivered::deliver(batch, partition.clone())).map(message).collect();
-    (Run { messages, stop: Arc::new(AtomicBool::new(false)) }, partition)
+    (Run::new(messages, Arc::new(AtomicBool::new(false))), partition)
 }
 
 fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
