@@ -3,9 +3,11 @@
 //! The files, in the order in which a reader may want them:
 //!
 //! - `way`: messages in, outputs out, progress committed
+//! - `demo`: the story that the product exists for
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
+mod demo;
 mod tidy;
 mod way;
 mod world;

@@ -9,6 +9,25 @@ use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// The clock that a wait goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Real time, to a tenth of a millisecond.
+    Precise,
+    /// The runtime's, to a millisecond or two, which a test can pause.
+    Runtime,
+}
+
+impl Timer {
+    /// Waits until `then`.
+    pub async fn sleep_until(self, then: tokio::time::Instant) {
+        match self {
+            Self::Precise => wait_until(Some(then.into_std())).await,
+            Self::Runtime => tokio::time::sleep_until(then).await,
+        }
+    }
+}
+
 /// Waits until `until`; for ever if it is none.
 pub fn wait_until(until: Option<Instant>) -> Wait {
     Wait { until, id: None }

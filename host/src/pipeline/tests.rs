@@ -16,6 +16,7 @@ use crate::message::Batch;
 use crate::outcome::{Outcome, OutputRecord};
 use crate::plugin::guests::{ECHO, handler, plugin};
 use crate::plugin::{Engine, Generation};
+use crate::timer::Timer;
 
 /// Returns a reject when the payload is the one byte `x`, else what `ECHO` returns.
 fn picky() -> Vec<u8> {
@@ -117,8 +118,13 @@ impl World {
         let source = FakeSource { script, waiting: None, bell: bell.clone(), released: tell };
         let kept = keep_receipts.then(Mutex::default);
         let output = Arc::new(FakeOutput { sent: Mutex::default(), kept });
-        let parts =
-            Parts { seat: seat.clone(), source: Box::new(source), output: output.clone(), generation };
+        let parts = Parts {
+            seat: seat.clone(),
+            source: Box::new(source),
+            output: output.clone(),
+            generation,
+            timer: Timer::Runtime,
+        };
         let running = start(parts, &tokio::runtime::Handle::current()).unwrap();
         let partition = Partition::new("t".into(), 0);
         let world = Self { _data: data, seat, say, bell, released, output, partition, running };

@@ -9,6 +9,7 @@ use super::shared::{Shared, Take};
 use crate::metrics::{LocalHistogram, ThrottledBy};
 use crate::plugin::Worker;
 use crate::run::{HeldUp, Run};
+use crate::timer::Timer;
 
 /// How long a message may be under way before those behind it in its run are taken from its worker: runs are made
 /// to last half of it, so one that is still at the same message is held up.
@@ -19,7 +20,7 @@ const RESCUE_AFTER: Duration = Duration::from_millis(2);
 /// Workers wait in a queue for their turn, and only the one whose turn it is waits for work and for a permit: so a
 /// permit is asked for when there is a message for it, it goes to one worker, and nobody sleeps and then finds
 /// that all go at once.
-pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker) -> Option<Run> {
+pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> Option<Run> {
     let idle = shared.wait_for_work();
     let turn = shared.turn.lock().await;
     let messages = loop {
@@ -34,7 +35,7 @@ pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker) -> Optio
         match shared.try_take(longest) {
             Take::Run(messages) => break messages,
             Take::Nothing => wait_for_work(shared).await,
-            Take::NotBefore(then) => wait_for_permit(shared, then).await,
+            Take::NotBefore(then) => wait_for_permit(shared, timer, then).await,
         }
     };
     // What is left in the buffer is for the next in the queue, who finds out by itself.
@@ -55,10 +56,10 @@ async fn wait_for_work(shared: &Shared) {
     }
 }
 
-async fn wait_for_permit(shared: &Shared, then: Instant) {
+async fn wait_for_permit(shared: &Shared, timer: Timer, then: Instant) {
     let asked = Instant::now();
     tokio::select! {
-        () = tokio::time::sleep_until(then) => {}
+        () = timer.sleep_until(then) => {}
         // A stop rings here; so does new work, which changes nothing but costs nothing either.
         () = shared.work.notified() => {}
     }
