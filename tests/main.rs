@@ -3,9 +3,11 @@
 //! The files, in the order in which a reader may want them:
 //!
 //! - `way`: messages in, outputs out, progress committed
+//! - `commands`: what a user types and reads
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
+mod commands;
 mod tidy;
 mod way;
 mod world;
