@@ -3,11 +3,13 @@
 //! The files, in the order in which a reader may want them:
 //!
 //! - `way`: messages in, outputs out, progress committed
+//! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
 mod commands;
 mod tidy;
+mod unruly;
 mod way;
 mod world;

@@ -77,10 +77,7 @@ async fn authorize(expected: Arc<[u8]>, request: Request, next: Next) -> Respons
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     if given.is_some_and(|token| Sha256::digest(token)[..] == expected[..]) {
         return next.run(request).await;
     }
@@ -88,4 +85,10 @@ async fn authorize(expected: Arc<[u8]>, request: Request, next: Next) -> Respons
     let mut response = Problem { status: StatusCode::UNAUTHORIZED, detail }.into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
     response
+}
+
+/// The token of a header's value; the scheme's name may be written in any case.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
