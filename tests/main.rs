@@ -12,10 +12,13 @@
 //! - `crash`: the host is killed, and nothing is lost
 //! - `rebalance`: hosts join and leave a group
 //! - `demo`: the story that the product exists for
+//! - `unruly`: guests that misbehave, beside one that does not notice
+//! - `commands`: what a user types and reads
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
 mod backpressure;
+mod commands;
 mod crash;
 mod demo;
 mod drain;
@@ -25,5 +28,6 @@ mod rebalance;
 mod restart;
 mod shutdown;
 mod tidy;
+mod unruly;
 mod way;
 mod world;

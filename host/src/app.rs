@@ -2,6 +2,7 @@
 
 mod bring_up;
 pub mod demo;
+pub mod examine;
 mod signals;
 
 use std::sync::Arc;
@@ -11,11 +12,10 @@ use anyhow::Context as _;
 
 use crate::admin;
 use crate::capability::Grants;
-use crate::config;
 use crate::config::check::Checked;
 use crate::config::problem::{Problem, Problems};
 use crate::pipeline::control::Seat;
-use crate::plugin::{Engine, Generation};
+use crate::plugin::{Engine, Generation, Refusal};
 use crate::shutdown;
 
 /// Runs the host until the first SIGINT or SIGTERM, then drains. The second signal ends the process at once.
@@ -71,15 +71,15 @@ fn load(
     for seat in seats {
         match load_one(engine, seat) {
             Ok(generation) => generations.push(generation),
-            Err(refusal) => problems.push(self::refusal(checked, &seat.plugin, &refusal)),
+            Err(refusal) => problems.extend(examine::problems(checked, &seat.plugin, &refusal)),
         }
     }
     unless_any(problems)?;
     Ok(generations)
 }
 
-fn load_one(engine: &Arc<Engine>, seat: &Arc<Seat>) -> anyhow::Result<Arc<Generation>> {
-    let wasm = read_component(&seat.plugin)?;
+fn load_one(engine: &Arc<Engine>, seat: &Arc<Seat>) -> Result<Arc<Generation>, Refusal> {
+    let wasm = examine::read(&seat.plugin)?;
     let generation = Generation::load(engine, &seat.plugin, &wasm, seat.metrics.clone(), &Grants::default())?;
     seat.metrics.set_digest(generation.digest());
     Ok(generation)
@@ -94,31 +94,12 @@ async fn probe(
     let mut problems = Vec::new();
     for (seat, generation) in seats.iter().zip(generations) {
         if let Err(refusal) = generation.probe().await {
-            problems.push(self::refusal(checked, &seat.plugin, &refusal.into()));
+            problems.extend(examine::problems(checked, &seat.plugin, &refusal));
         }
     }
     unless_any(problems)
 }
 
 fn unless_any(problems: Vec<Problem>) -> anyhow::Result<()> {
-    if problems.is_empty() { Ok(()) } else { Err(Problems { problems, notes: Vec::new() }.into()) }
-}
-
-/// A refused component as a problem of the settings that name it.
-pub fn refusal(checked: &Checked, plugin: &config::Plugin, refusal: &anyhow::Error) -> Problem {
-    let mut problem = checked.problem(&format!("plugins.{}.component", plugin.name), format!("{refusal:#}"));
-    problem.found(format!("`{}`", plugin.component.display()));
-    problem
-}
-
-/// Reads the file of a plugin's component.
-///
-/// # Errors
-///
-/// When the file cannot be read, with what to do.
-pub fn read_component(plugin: &config::Plugin) -> anyhow::Result<Vec<u8>> {
-    let file = plugin.component.display();
-    std::fs::read(&plugin.component).with_context(|| {
-        format!("failed to read `{file}`; `component` is a path relative to gristmill.toml: build the plugin, or mend the path")
-    })
+    if problems.is_empty() { Ok(()) } else { Err(Problems { problems, notes: Vec::new() }.sorted().into()) }
 }

@@ -12,26 +12,28 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::config::check::FILE_DEFAULT;
 use crate::config::problem::Problems;
 
 /// Consumes Kafka into a throttled buffer and handles each message in a sandboxed WebAssembly plugin, under that
 /// plugin's own concurrency and rate.
 #[derive(Debug, Parser)]
-#[command(name = "gristmill", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "gristmill", version, max_term_width = 100, disable_help_subcommand = true, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// How log lines look on stderr; RUST_LOG chooses which
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    /// How log lines look on stderr; the environment variable RUST_LOG chooses which there are
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t, display_order = 100)]
     log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+// These say what they are by their names; with a line of help for each, every command's help would be twice as long.
+#[expect(missing_docs, reason = "a comment here is a line of help")]
+/// How log lines look: for people, or one JSON object a line.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    #[default]
     Text,
-    /// One JSON object a line
     Json,
 }
 
@@ -39,16 +41,16 @@ pub enum LogFormat {
 enum Command {
     /// Run the host until SIGINT or SIGTERM, then drain
     Run {
-        /// The settings
-        #[arg(short, long, value_name = "FILE", default_value = "gristmill.toml")]
+        /// The config file
+        #[arg(short, long, value_name = "FILE", default_value = FILE_DEFAULT)]
         config: PathBuf,
     },
-    /// Report every problem of the settings and components at once; touches no network
+    /// Report every problem of the config and its components at once; touches no network
     Check {
-        /// The settings
-        #[arg(short, long, value_name = "FILE", default_value = "gristmill.toml")]
+        /// The config file
+        #[arg(short, long, value_name = "FILE", default_value = FILE_DEFAULT)]
         config: PathBuf,
-        /// Print JSON instead of a table
+        /// Print plugins, problems and notes as JSON
         #[arg(long)]
         json: bool,
     },
@@ -56,14 +58,22 @@ enum Command {
     Demo(demo::Args),
     /// Print the JSON Schema of gristmill.toml
     Schema,
-    /// Print a shell's completions
+    /// Print completions for a shell
     Completions {
-        /// The shell
+        /// The shell to complete in
         shell: clap_complete::Shell,
     },
 }
 
-/// Settings or a component are wrong, as `sysexits.h` has it.
+/// What the help says of exit codes.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done or drained
+  2   wrong usage
+  78  config or component wrong
+  1   anything else";
+
+/// Config or a component is wrong, as `sysexits.h` has it.
 const EXIT_CONFIG: u8 = 78;
 
 /// Anything else that went wrong.
@@ -73,7 +83,7 @@ const EXIT_OTHER: u8 = 1;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.execute() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let (code, text) = explain(&error);
             logs::say(&text);
@@ -83,30 +93,44 @@ pub fn main() -> ExitCode {
 }
 
 impl Cli {
-    fn execute(self) -> anyhow::Result<()> {
+    fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run { config } => {
                 logs::start(self.log_format);
-                run::run(&config)
+                run::run(&config)?;
             }
-            Command::Check { config, json } => check::check(&config, json),
+            Command::Check { config, json } => return check::check(&config, json),
             Command::Demo(args) => {
                 logs::start(self.log_format);
-                demo::demo(&args)
+                demo::demo(&args)?;
             }
-            Command::Schema => logs::print_json(&crate::config::schema::json_schema()),
-            Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "gristmill", &mut std::io::stdout());
-                Ok(())
-            }
+            Command::Schema => logs::print_json(&crate::config::schema::json_schema())?,
+            Command::Completions { shell } => logs::print(&completions(shell))?,
         }
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gristmill", &mut script);
+    String::from_utf8_lossy(&script).trim_end().to_owned()
 }
 
 /// The exit code of an error, and what the user is told: every problem there is, each with its place.
 fn explain(error: &anyhow::Error) -> (u8, String) {
     if let Some(problems) = error.downcast_ref::<Problems>() {
-        return (EXIT_CONFIG, problems.to_string());
+        return (EXIT_CONFIG, format!("{problems}\nerror: {}", count(problems)));
     }
     (EXIT_OTHER, format!("error: {error:#}"))
+}
+
+/// How many problems there are, and in which file.
+fn count(problems: &Problems) -> String {
+    let file =
+        problems.problems.first().map(|problem| problem.file.display().to_string()).unwrap_or_default();
+    match problems.problems.len() {
+        1 => format!("1 problem with `{file}`"),
+        several => format!("{several} problems with `{file}`"),
+    }
 }

@@ -20,4 +20,4 @@ mod tests;
 
 pub use engine::Engine;
 pub use generation::{Generation, Worker, check};
-pub use inspect::{Kind, Refusal, Summary};
+pub use inspect::{Flaw, Kind, Refusal, Summary};

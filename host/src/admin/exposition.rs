@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
+use prometheus_client::encoding::{
+    DescriptorEncoder, MetricEncoder, NoLabelSet,
+    text::{encode, encode_registry},
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -14,17 +17,54 @@ use crate::metrics::{Histogram, PartitionGauges, PluginMetrics, SECONDS_BUCKETS,
 use crate::outcome::{Outcome, TrapKind};
 use crate::pipeline::control::Seat;
 
-/// OpenMetrics text, which Prometheus reads too.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The two ways in which scrapers read metrics. They differ in what a counter is called where it is described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Prometheus' own text: `# TYPE name_total counter`.
+    Classic,
+    /// `# TYPE name counter`, and an end that shows.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The one that a client accepts which sends `accept`: Prometheus' own unless OpenMetrics is asked for by name.
+    pub(super) fn of(accept: &str) -> Self {
+        let ranges = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+        let asked = |range: &str| range.eq_ignore_ascii_case("application/openmetrics-text");
+        if ranges.into_iter().any(asked) { Self::OpenMetrics } else { Self::Classic }
+    }
+
+    /// The content type of an answer.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 /// All metrics of all plugins, as they are now.
-pub(super) fn text(seats: Arc<[Arc<Seat>]>) -> Result<String, fmt::Error> {
+pub(super) fn text(seats: Arc<[Arc<Seat>]>, format: Format) -> Result<String, fmt::Error> {
     seats.iter().for_each(|seat| seat.refresh());
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Seats(seats)));
     let mut text = String::new();
-    encode(&mut text, &registry)?;
+    match format {
+        Format::OpenMetrics => encode(&mut text, &registry)?,
+        Format::Classic => {
+            encode_registry(&mut text, &registry)?;
+            text = text.lines().map(classic).collect();
+        }
+    }
     Ok(text)
+}
+
+/// A line of OpenMetrics in Prometheus' own text: there a counter is described under the name that its series have.
+fn classic(line: &str) -> String {
+    let described = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+    let name = described.and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+    let is_counter = METRICS.iter().any(|(other, _, kind, _)| *other == name && matches!(kind, Counter));
+    if is_counter { line.replacen(name, &format!("{name}_total"), 1) + "\n" } else { format!("{line}\n") }
 }
 
 #[derive(Debug)]

@@ -1,13 +1,14 @@
 //! Serves connections, few and bounded: the admin side is for a handful of people and scrapers, and must stay up
 //! whatever is sent to it.
 
+use std::collections::VecDeque;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// Most connections at the same time. Each costs a buffer of some 8 KiB.
 const CONNECTIONS_MAX: usize = 256;
@@ -21,37 +22,43 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Largest body of a request, in bytes; no route here takes one.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Serves for ever.
+/// Serves for ever. When there are too many connections the oldest goes, so that whoever comes is served, however many
+/// others came only to stay.
 pub(super) async fn serve(socket: TcpListener, routes: Router) {
     let listener = match tokio::net::TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "failed to listen for admin"),
     };
     let routes = routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(CONNECTIONS_MAX);
     loop {
-        // The semaphore is never closed, so a permit always comes.
-        let Ok(permit) = connections.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let service = hyper_util::service::TowerToHyperService::new(routes.clone());
-                tokio::spawn(async move {
-                    let mut http = hyper::server::conn::http1::Builder::new();
-                    http.timer(hyper_util::rt::TokioTimer::new())
-                        .header_read_timeout(HEAD_TIMEOUT)
-                        .max_buf_size(HEAD_BYTES_MAX);
-                    let stream = hyper_util::rt::TokioIo::new(stream);
-                    // What a client does wrong is answered or hung up on by hyper; there is nobody else to tell.
-                    if let Err(error) = http.serve_connection(stream, service).await {
-                        tracing::debug!(%error, "an admin connection ended badly");
-                    }
-                    drop(permit);
-                });
+                connections.retain(|connection| !connection.is_finished());
+                if connections.len() >= CONNECTIONS_MAX
+                    && let Some(oldest) = connections.pop_front()
+                {
+                    oldest.abort();
+                }
+                connections.push_back(tokio::spawn(converse(stream, routes.clone())));
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to accept an admin connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse(stream: TcpStream, routes: Router) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX);
+    let service = hyper_util::service::TowerToHyperService::new(routes);
+    // What a client does wrong is answered or hung up on by hyper; there is nobody else to tell.
+    if let Err(error) = http.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "an admin connection ended badly");
     }
 }

@@ -1,57 +1,44 @@
 //! `gristmill check`
 
 use std::path::Path;
-use std::sync::Arc;
+use std::process::ExitCode;
 
-use super::logs;
-use crate::app;
-use crate::config::check::{self, Checked};
+use super::{EXIT_CONFIG, logs};
+use crate::app::examine::{Examined, examine};
 use crate::config::problem::Problems;
-use crate::config::{self, units};
-use crate::plugin::{self, Engine, Summary};
+use crate::config::{self, check, units};
+use crate::plugin::Summary;
 
-/// Checks the settings in `file` and every component they name.
+/// Checks the config in `file` and every component that it names.
 ///
 /// # Errors
 ///
-/// `Problems`, all of them.
-pub(super) fn check(file: &Path, json: bool) -> anyhow::Result<()> {
-    let checked = check::load(file)?;
-    let summaries = components(&checked)?;
-    for note in &checked.notes {
+/// `Problems`, all of them, unless they were printed as JSON.
+pub(super) fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let Examined { plugins, problems } = examine(check::survey(file))?;
+    let is_fine = problems.problems.is_empty();
+    if json {
+        let Problems { problems, notes } = problems;
+        let plugins: Vec<_> = plugins.iter().map(as_json).collect();
+        logs::print_json(&serde_json::json!({ "plugins": plugins, "problems": problems, "notes": notes }))?;
+        return Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) });
+    }
+    for note in &problems.notes {
         logs::say(&note.to_string());
     }
-    let rows: Vec<_> = checked.config.plugins.iter().zip(&summaries).collect();
-    if json {
-        let plugins: Vec<_> = rows.iter().map(|(plugin, summary)| as_json(plugin, summary)).collect();
-        return logs::print_json(&serde_json::json!({ "plugins": plugins, "notes": checked.notes }));
+    if !is_fine {
+        return Err(problems.into());
     }
-    for (plugin, summary) in rows {
-        logs::print(&as_text(plugin, summary))?;
+    for plugin in &plugins {
+        logs::print(&as_text(plugin))?;
     }
-    logs::print(&format!("{}: no problems", file.display()))
+    logs::print(&format!("{}: no problems", file.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Looks into every component. All that are refused are reported together, at the place that names them.
-fn components(checked: &Checked) -> anyhow::Result<Vec<Summary>> {
-    let engine = Engine::new(&checked.config.host, &checked.config.plugins)?;
-    let (mut summaries, mut problems) = (Vec::new(), Vec::new());
-    for plugin in &checked.config.plugins {
-        match component(&engine, plugin) {
-            Ok(summary) => summaries.push(summary),
-            Err(refusal) => problems.push(app::refusal(checked, plugin, &refusal)),
-        }
-    }
-    if problems.is_empty() { Ok(summaries) } else { Err(Problems { problems, notes: Vec::new() }.into()) }
-}
-
-fn component(engine: &Arc<Engine>, plugin: &config::Plugin) -> anyhow::Result<Summary> {
-    Ok(plugin::check(engine, plugin, &app::read_component(plugin)?)?)
-}
-
-fn as_text(plugin: &config::Plugin, summary: &Summary) -> String {
+fn as_text((plugin, summary): &(config::Plugin, Summary)) -> String {
     let budget = &plugin.budget;
-    let rate = budget.rate.map_or_else(|| "as fast as it goes".to_owned(), |rate| rate.to_string());
+    let rate = budget.rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string());
     format!(
         "plugin `{}`: {} in {} ({}, {})\n  reads {} as group `{}`, writes {}\n  concurrency {}, rate {rate}, \
          buffer {} messages or {}, timeout {}, cpu {}, memory {}",
@@ -76,7 +63,7 @@ fn quoted(names: &[String]) -> String {
     format!("`{}`", names.join("`, `"))
 }
 
-fn as_json(plugin: &config::Plugin, summary: &Summary) -> serde_json::Value {
+fn as_json((plugin, summary): &(config::Plugin, Summary)) -> serde_json::Value {
     serde_json::json!({
         "name": *plugin.name,
         "component": plugin.component,

@@ -1,7 +1,8 @@
 //! What goes to stderr and stdout.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
+use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
@@ -24,13 +25,18 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Prints a result.
+/// Prints a result. A reader that has seen enough, as `head` has, is no error.
 ///
 /// # Errors
 ///
 /// When stdout cannot be written.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("failed to write to stdout")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints a result as JSON.

@@ -43,20 +43,41 @@ impl Checked {
     }
 }
 
-/// Reads and checks the file at `path`, with variables from the process's environment.
-///
-/// # Errors
-///
-/// Everything that is wrong with it; that it cannot be read is one problem too.
-pub fn load(path: &Path) -> Result<Checked, Problems> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let mut problem = Problem::of_file(path, format!("failed to read the file: {error}"));
-        if error.kind() == std::io::ErrorKind::NotFound {
-            problem.hint(format!("name another file with `-c`; without it the file is `{FILE_DEFAULT}`"));
+/// What a look at a file found: all that is wrong with it, and what holds nevertheless.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The config; none when the file could not be read at all. Where there are problems, what they concern stands in
+    /// it as its default, and of the plugins only those are there whose component can be looked at all the same.
+    pub checked: Option<Checked>,
+    /// What is wrong, in the order of the file; nothing if the config may be used.
+    pub problems: Problems,
+}
+
+impl Survey {
+    /// The config if it holds.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn finish(self) -> Result<Checked, Problems> {
+        match self.checked {
+            Some(checked) if self.problems.problems.is_empty() => Ok(checked),
+            _ => Err(self.problems),
         }
-        Problems { problems: vec![problem], notes: Vec::new() }
-    })?;
-    parse(&text, path, &|name| std::env::var(name).ok())
+    }
+}
+
+/// Reads and checks the file at `path`, with variables from the process's environment.
+pub fn survey(path: &Path) -> Survey {
+    let error = match std::fs::read_to_string(path) {
+        Ok(text) => return survey_text(&text, path, &|name| std::env::var(name).ok()),
+        Err(error) => error,
+    };
+    let mut problem = Problem::of_file(path, format!("failed to read the file: {error}"));
+    if error.kind() == std::io::ErrorKind::NotFound {
+        problem.hint(format!("name another file with `-c`; without it the file is `{FILE_DEFAULT}`"));
+    }
+    Survey { checked: None, problems: Problems { problems: vec![problem], notes: Vec::new() } }
 }
 
 /// Checks `text` as the content of the file at `path`, with variables from `env`.
@@ -65,14 +86,29 @@ pub fn load(path: &Path) -> Result<Checked, Problems> {
 ///
 /// Everything that is wrong with it, in the order of the file.
 pub fn parse(text: &str, path: &Path, env: Lookup<'_>) -> Result<Checked, Problems> {
+    survey_text(text, path, env).finish()
+}
+
+fn survey_text(text: &str, path: &Path, env: Lookup<'_>) -> Survey {
     let mut report = Report::new(path);
     let mut reader = Reader::new(text, env, &mut report);
     let file = reader.document::<File>();
     let places = reader.places;
-    let Some(file) = file else { return Err(report.fail()) };
-    let config = config(&file, path, &mut report);
-    let notes = report.finish()?;
-    Ok(Checked { config, notes, places })
+    let Some(file) = file else { return Survey { checked: None, problems: report.fail() } };
+    let mut config = config(&file, path, &mut report);
+    let problems = report.fail();
+    if !problems.problems.is_empty() {
+        config.plugins.retain(|plugin| may_be_looked_at(&plugin.name, &places, &problems));
+    }
+    let checked = Checked { config, notes: problems.notes.clone(), places };
+    Survey { checked: Some(checked), problems }
+}
+
+/// Whether a plugin's component is named, and what it is measured by is not itself what is wrong.
+fn may_be_looked_at(name: &str, places: &BTreeMap<String, Place>, problems: &Problems) -> bool {
+    let plugin = format!("plugins.{name}");
+    let needed = ["component", "protocol", "budget", "budget.memory"].map(|key| format!("{plugin}.{key}"));
+    places.contains_key(&needed[0]) && !problems.problems.iter().any(|problem| needed.contains(&problem.key))
 }
 
 fn config(file: &At<File>, path: &Path, report: &mut Report) -> Config {

@@ -119,13 +119,23 @@ impl fmt::Display for Note {
     }
 }
 
-/// Every problem of one config, in the order of the file; at least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Every problem of one config, in the order of the file. As an error there is at least one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     /// The problems.
     pub problems: Vec<Problem>,
     /// The remarks that were found beside them.
     pub notes: Vec<Note>,
+}
+
+impl Problems {
+    /// The same in the order of the file, when more was found by looking further.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.problems.sort_by(|a, b| (a.line, a.column, &a.what).cmp(&(b.line, b.column, &b.what)));
+        self.notes.sort_by_key(|note| (note.line, note.column));
+        self
+    }
 }
 
 impl fmt::Display for Problems {
@@ -169,23 +179,12 @@ impl Report {
         self.notes.push(Note { file: self.file.clone(), line, column, key, what: what.into() });
     }
 
-    /// The notes if there is no problem.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong, as `fail` gives it.
-    pub fn finish(self) -> Result<Vec<Note>, Problems> {
-        let failed = self.fail();
-        if failed.problems.is_empty() { Ok(failed.notes) } else { Err(failed) }
-    }
-
     /// Everything that is wrong, in the order of the file and each only once.
-    pub fn fail(mut self) -> Problems {
-        self.problems.sort_by(|a, b| (a.line, a.column, &a.what).cmp(&(b.line, b.column, &b.what)));
+    pub fn fail(self) -> Problems {
+        let mut problems = Problems { problems: self.problems, notes: self.notes }.sorted();
         // What `[kafka]` has wrong, every plugin that uses it has wrong.
-        self.problems.dedup();
-        self.notes.sort_by_key(|note| (note.line, note.column));
-        Problems { problems: self.problems, notes: self.notes }
+        problems.problems.dedup();
+        problems
     }
 }
 
@@ -212,7 +211,7 @@ mod tests {
         report.problem(&place(3, 1), "third");
         report.problem(&place(1, 9), "second");
         report.problem(&place(1, 2), "first");
-        let problems = report.finish().unwrap_err();
+        let problems = report.fail();
         assert_eq!(problems.to_string(), "x:1:2: k\n  first\nx:1:9: k\n  second\nx:3:1: k\n  third");
     }
 }

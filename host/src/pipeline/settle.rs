@@ -89,10 +89,16 @@ fn answer_now(shared: &Shared, run: Run) {
 
 /// A failed message may not be dropped: its lane is held, everybody can see why, and a restart tries it again.
 fn park(shared: &Shared, delivery: &crate::ack::Delivery, failure: &Failure) -> End {
-    let position = delivery.message().position();
-    tracing::warn!(
-        plugin = %shared.plugin.name, %position, reason = %failure,
-        "message parked: its lane is held, and it is tried again after a restart"
-    );
+    let name = shared.plugin.name.clone();
+    let tell = move |messages| {
+        tracing::warn!(plugin = %name, messages, "more messages were parked than are listed here one by one");
+    };
+    if shared.failure_log.allow(tell) {
+        let position = delivery.message().position();
+        tracing::warn!(
+            plugin = %shared.plugin.name, %position, reason = %failure,
+            "message parked: its lane is held, and it is tried again after a restart"
+        );
+    }
     End::Parked(failure.to_string())
 }

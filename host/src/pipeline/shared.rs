@@ -1,5 +1,6 @@
 //! What the intake thread and the workers of one plugin share, and the lock around the decisions.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use crate::budget::Pacer;
 use crate::buffer::{Buffer, End};
 use crate::config;
 use crate::edge::{Bell, Room};
+use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
 use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, RunMessage};
 
@@ -18,6 +20,9 @@ use super::control::{Seat, State};
 /// How long a run should last: long enough that crossing the border once for all of it pays, short enough that
 /// nobody waits noticeably for what a worker holds.
 const RUN_TARGET_NS: u64 = 1_000_000;
+
+/// Lines a second about messages of one plugin that failed: enough to see what is wrong, too few to hide what else is.
+const FAILURE_LINES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// Everything that the ends of one plugin's way share.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(super) struct Shared {
     /// they came free.
     pub(super) turn: tokio::sync::Mutex<()>,
     pub(super) work: Notify,
+    /// What is logged of messages that fail.
+    pub(super) failure_log: Arc<LogLimit>,
     bell: Arc<Bell>,
     /// What each worker is busy with.
     lookouts: Vec<Arc<Lookout>>,
@@ -80,6 +87,7 @@ impl Shared {
             stopping: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             work: Notify::new(),
+            failure_log: LogLimit::new(FAILURE_LINES, FAILURE_LINES),
             bell,
             lookouts,
             long_runs: AtomicBool::new(false),

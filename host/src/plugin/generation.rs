@@ -11,13 +11,13 @@ use super::cache::hex;
 use super::compose::compose;
 use super::engine::Engine;
 use super::guest::{Guest, Slot};
-use super::inspect::{ASYNC_HANDLER, Kind, LIFECYCLE, Refusal, Summary, inspect, unknown_import};
+use super::inspect::{ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, inspect, unknown_import};
 use super::instance::{Instance, NoInstance};
 use super::log::PluginLog;
 use super::shared::Shared;
 use crate::bindings::RunnerPre;
 use crate::capability::Grants;
-use crate::config::{self, Instances};
+use crate::config::{self, Instances, units};
 use crate::metrics::PluginMetrics;
 use crate::run::{Lookout, RUN_MESSAGES_MAX, Run, RunMessage};
 
@@ -95,7 +95,10 @@ impl Generation {
         let mut linker = engine.linker.clone();
         let granted = capabilities.link(&mut linker);
         granted.map_err(|error| {
-            Refusal::one(format!("what the plugin is granted cannot be provided: {error:#}"))
+            Refusal::one(
+                format!("what the plugin is granted cannot be provided: {error:#}"),
+                "this is a fault of the host's own: report it",
+            )
         })?;
         let pre = link(&linker, &component)?;
         let runner = match kind {
@@ -135,12 +138,14 @@ impl Generation {
                 instance.stop().await;
                 Ok(())
             }
-            Err(NoInstance::Guest(broken)) => {
-                Err(Refusal::one(format!("the plugin does not start: {broken}")))
-            }
-            Err(NoInstance::Host(reason)) => Err(Refusal::one(format!(
-                "there is no room for a trial instance: {reason}; lower `concurrency`"
-            ))),
+            Err(NoInstance::Guest(broken)) => Err(Refusal::one(
+                format!("the plugin does not start: {broken}"),
+                "mend the plugin, or what it reads from `config`",
+            )),
+            Err(NoInstance::Host(reason)) => Err(Refusal::one(
+                format!("there is no room for a trial instance: {reason}"),
+                "lower `concurrency`",
+            )),
         }
     }
 
@@ -175,27 +180,28 @@ fn digest(sum: &[u8; 32]) -> String {
 }
 
 fn wrong_type(error: wasmtime::Error) -> Refusal {
-    Refusal::one(format!(
-        "its handler is not what gristmill:plugin@0.1.0 says it is: {error:#}; build the plugin against this host's WIT"
-    ))
+    Refusal::one(
+        format!("its handler is not what `gristmill:plugin@0.1.0` says it is: {error:#}"),
+        "build the plugin against this host's WIT",
+    )
 }
 
 fn compile(engine: &Engine, wasm: &[u8], sum: &[u8; 32]) -> Result<(Component, Kind), Refusal> {
     let kind = inspect(wasm, digest(sum))?.kind;
     let composed = match kind {
         Kind::Handler => compose(wasm).map_err(|error| {
-            Refusal::one(format!(
-                "the component cannot be composed with the host's trampoline: {error:#}; build the plugin against this \
-                 host's WIT"
-            ))
+            Refusal::one(
+                format!("the component cannot be composed with the host's trampoline: {error:#}"),
+                "build the plugin against this host's WIT",
+            )
         })?,
         Kind::AsyncHandler | Kind::Batcher => wasm.to_vec(),
     };
     let component = Component::new(&engine.wasm, &composed).map_err(|error| {
-        Refusal::one(format!(
-            "the component cannot be compiled: {error:#}; it may use features of WebAssembly that this host does not \
-             know"
-        ))
+        Refusal::one(
+            format!("the component cannot be compiled: {error:#}"),
+            "it may use features of WebAssembly that this host does not know",
+        )
     })?;
     engine.cache.store(&component, kind, sum);
     Ok((component, kind))
@@ -205,11 +211,21 @@ fn compile(engine: &Engine, wasm: &[u8], sum: &[u8; 32]) -> Result<(Component, K
 fn check_memory(component: &Component, budget: usize) -> Result<(), Refusal> {
     let pages = component.resources_required().and_then(|needed| needed.max_initial_memory_size);
     match pages.map(|pages| pages.saturating_mul(WASM_PAGE_BYTES)) {
-        Some(needed) if needed > budget as u64 => Err(Refusal::one(format!(
-            "needs {needed} bytes of memory to start, but the budget's `memory` is {budget}; raise it"
-        ))),
+        Some(needed) if needed > budget as u64 => Err(Refusal::one(
+            format!(
+                "needs `{}` of memory to start, but the budget's `memory` is `{}`",
+                units::show_size(needed),
+                units::show_size(budget as u64)
+            ),
+            format!("raise `budget.memory`, for example to `\"{}\"`", units::show_size(roomy(needed))),
+        )),
         _ => Ok(()),
     }
+}
+
+/// A budget that leaves a component room to work: a power of two, at least twice what it begins with.
+fn roomy(needed: u64) -> u64 {
+    needed.saturating_mul(2).checked_next_power_of_two().unwrap_or(needed)
 }
 
 /// `component` with everything that it imports, or all of its imports that nobody provides. The linker names one
@@ -239,7 +255,10 @@ fn link(linker: &Linker<Guest>, component: &Component) -> Result<InstancePre<Gue
         }
     }
     if problems.is_empty() {
-        problems.push(format!("its imports do not fit what this host provides: {error}"));
+        problems.push(Flaw {
+            what: format!("its imports do not fit what this host provides: {error}"),
+            hint: "build the plugin against this host's WIT, with a current toolchain".to_owned(),
+        });
     }
     Err(Refusal { problems })
 }

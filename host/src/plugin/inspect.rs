@@ -55,18 +55,35 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// At least one.
-    pub problems: Vec<String>,
+    pub problems: Vec<Flaw>,
 }
 
 impl Refusal {
-    pub(super) fn one(problem: impl Into<String>) -> Self {
-        Self { problems: vec![problem.into()] }
+    /// A refusal for one reason.
+    pub fn one(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { problems: vec![Flaw { what: what.into(), hint: hint.into() }] }
+    }
+}
+
+/// One thing that is wrong with a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// What.
+    pub what: String,
+    /// How to mend it.
+    pub hint: String,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.hint)
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problems.join("\n"))
+        let problems: Vec<String> = self.problems.iter().map(Flaw::to_string).collect();
+        f.write_str(&problems.join("\n"))
     }
 }
 
@@ -94,14 +111,15 @@ pub(super) fn inspect(wasm: &[u8], digest: String) -> Result<Summary, Refusal> {
         Ok(DecodedWasm::Component(resolve, world)) => (resolve, world),
         Ok(DecodedWasm::WitPackage(..)) => {
             return Err(Refusal::one(
-                "this is a WIT package (types only, no code); build the plugin itself and use that file",
+                "this is a WIT package (types only, no code)",
+                "build the plugin itself and use that file",
             ));
         }
         Err(error) => {
-            return Err(Refusal::one(format!(
-                "this component cannot be read: {error:#}; it may be damaged, or built for newer features of \
-                 WebAssembly than this host knows"
-            )));
+            return Err(Refusal::one(
+                format!("this component cannot be read: {error:#}"),
+                "it may be damaged, or built for newer features of WebAssembly than this host knows",
+            ));
         }
     };
     let names = |items: &wit_parser::IndexMap<WorldKey, WorldItem>| {
@@ -114,7 +132,7 @@ pub(super) fn inspect(wasm: &[u8], digest: String) -> Result<Summary, Refusal> {
     let imports: Vec<String> = names(&resolve.worlds[world].imports);
     let exports: Vec<String> = names(&resolve.worlds[world].exports);
     let kind = kind(&exports);
-    let mut problems: Vec<String> = kind.as_ref().err().cloned().into_iter().collect();
+    let mut problems: Vec<Flaw> = kind.as_ref().err().cloned().into_iter().collect();
     problems
         .extend(imports.iter().filter(|name| name.starts_with(OURS_ALONE)).map(|name| unknown_import(name)));
     problems.extend(foreign_imports(&imports));
@@ -131,49 +149,51 @@ fn check_encoding(wasm: &[u8]) -> Result<(), Refusal> {
     let text = wasm.trim_ascii_start();
     if text.starts_with(b"(module") || text.starts_with(b"(component") || text.starts_with(b";;") {
         return Err(Refusal::one(
-            "this is WebAssembly text, not a component; turn it into one with `wasm-tools parse`",
+            "this is WebAssembly text, not a component",
+            "turn it into one with `wasm-tools parse`",
         ));
     }
     match wasm {
-        [] => Err(Refusal::one("the file is empty; build the plugin again")),
+        [] => Err(Refusal::one("the file is empty", "build the plugin again")),
         [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Refusal::one(
-            "this is a core module, not a component; build for wasm32-wasip2, or turn it into a component with \
-             `wasm-tools component new`",
+            "this is a core module, not a component",
+            "build for wasm32-wasip2, or turn it into a component with `wasm-tools component new`",
         )),
         [b'\0', b'a', b's', b'm', ..] => Err(Refusal::one(
-            "this is WebAssembly of a version that this host does not know; build it with a current toolchain",
+            "this is WebAssembly of a version that this host does not know",
+            "build it with a current toolchain",
         )),
-        _ => Err(Refusal::one("this is not WebAssembly; give the .wasm file that the plugin's build made")),
+        _ => Err(Refusal::one("this is not WebAssembly", "give the .wasm file that the plugin's build made")),
     }
 }
 
 /// The one handler among `exports`.
-fn kind(exports: &[String]) -> Result<Kind, String> {
+fn kind(exports: &[String]) -> Result<Kind, Flaw> {
     let exported = |kind: &Kind| exports.iter().any(|name| name == kind.interface());
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(exported).collect();
     match kinds[..] {
-        [Kind::Batcher] => {
-            Err(format!("exports `{BATCHER}`: batchers are not supported yet; export `{HANDLER}`"))
-        }
+        [Kind::Batcher] => Err(Flaw {
+            what: format!("exports `{BATCHER}`: batchers are not supported yet"),
+            hint: format!("export `{HANDLER}`"),
+        }),
         [kind] => Ok(kind),
         [] => Err(no_handler(exports)),
         _ => {
             let names: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.interface())).collect();
-            Err(format!("exports several handlers ({}); export exactly one of them", names.join(", ")))
+            let what = format!("exports several handlers: {}", names.join(", "));
+            Err(Flaw { what, hint: "export exactly one of them".to_owned() })
         }
     }
 }
 
-fn no_handler(exports: &[String]) -> String {
+fn no_handler(exports: &[String]) -> Flaw {
     let of_other_version = exports.iter().find(|name| {
         let interface = name.split('@').next().unwrap_or_default();
         Kind::ALL.iter().any(|kind| kind.interface().starts_with(&format!("{interface}@")))
     });
     if let Some(name) = of_other_version {
-        return format!(
-            "exports `{name}`, but this host speaks {PACKAGE}@{VERSION}; build the plugin against that version"
-        );
+        return other_version("exports", name);
     }
     let what = if exports.is_empty() {
         "exports nothing".to_owned()
@@ -181,21 +201,24 @@ fn no_handler(exports: &[String]) -> String {
         let names: Vec<String> = exports.iter().map(|name| format!("`{name}`")).collect();
         format!("exports {} and no handler", names.join(", "))
     };
-    format!(
-        "{what}; export one of `{HANDLER}`, `{ASYNC_HANDLER}`, for example with the world {PACKAGE}/processor@{VERSION}"
-    )
+    let hint = format!(
+        "export one of `{HANDLER}`, `{ASYNC_HANDLER}`, for example with the world `{PACKAGE}/processor@{VERSION}`"
+    );
+    Flaw { what, hint }
 }
 
 /// Imports of other versions of our package than this host's.
-fn foreign_imports(imports: &[String]) -> Vec<String> {
+fn foreign_imports(imports: &[String]) -> Vec<Flaw> {
     let ours =
         |name: &&String| name.starts_with(&format!("{PACKAGE}/")) && !name.ends_with(&format!("@{VERSION}"));
-    let problem = |name: &String| {
-        format!(
-            "imports `{name}`, but this host speaks {PACKAGE}@{VERSION}; build the plugin against that version"
-        )
-    };
-    imports.iter().filter(ours).map(problem).collect()
+    imports.iter().filter(ours).map(|name| other_version("imports", name)).collect()
+}
+
+fn other_version(does: &str, name: &str) -> Flaw {
+    Flaw {
+        what: format!("{does} `{name}`, but this host speaks `{PACKAGE}@{VERSION}`"),
+        hint: "build the plugin against that version".to_owned(),
+    }
 }
 
 /// Provides traps for what `component` imports as `name`, so that the linker goes on to what else is missing.
@@ -232,13 +255,13 @@ pub(super) fn stand_in<T: 'static>(
 }
 
 /// The problem of an import that nobody provides.
-pub(super) fn unknown_import(name: &str) -> String {
+pub(super) fn unknown_import(name: &str) -> Flaw {
     let hint = if name.starts_with("wasi:http/") {
         "plugins may not use HTTP here"
     } else if name.starts_with("wasi:") {
-        "this host does not have that version of it; build with a current toolchain"
+        "this host does not have that version of it: build with a current toolchain"
     } else {
         "remove it, or compose the plugin with a component that provides it"
     };
-    format!("imports `{name}`, which nobody provides; {hint}")
+    Flaw { what: format!("imports `{name}`, which nobody provides"), hint: hint.to_owned() }
 }

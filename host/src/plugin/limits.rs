@@ -15,6 +15,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use super::broken::Broken;
 use super::guest::Guest;
+use crate::config::units;
 use crate::metrics::PluginMetrics;
 use crate::outcome::TrapKind;
 
@@ -232,7 +233,8 @@ impl MemoryLimit {
     /// What was asked for and refused since the message began, in words.
     pub(super) fn refusal(&self) -> Option<String> {
         let asked = self.refused?;
-        Some(format!("asked for {asked} bytes of memory, of the budget's {}", self.budget))
+        let (asked, budget) = (units::show_size(asked as u64), units::show_size(self.budget as u64));
+        Some(format!("asked for {asked} of memory, of the budget's {budget}"))
     }
 }
 

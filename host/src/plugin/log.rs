@@ -4,11 +4,9 @@
 use std::io;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::io::AsyncWrite;
 use tracing::{debug, error, info, trace, warn};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -17,6 +15,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use super::broken::LastWords;
 use super::guest::Guest;
 use crate::bindings::logging::{self, Level};
+use crate::log_limit::LogLimit;
 
 /// Most bytes of a line; what is longer is cut and says so.
 const LOG_LINE_BYTES_MAX: usize = 4 * 1024;
@@ -33,14 +32,12 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// The log of one plugin, shared by all its instances.
 pub(super) struct PluginLog {
     plugin: Arc<str>,
-    limiter: DefaultDirectRateLimiter,
-    dropped: AtomicU64,
+    limit: Arc<LogLimit>,
 }
 
 impl PluginLog {
     pub(super) fn new(plugin: Arc<str>) -> Self {
-        let quota = Quota::per_second(LINES_PER_SECOND).allow_burst(LINES_BURST);
-        Self { plugin, limiter: RateLimiter::direct(quota), dropped: AtomicU64::new(0) }
+        Self { plugin, limit: LogLimit::new(LINES_PER_SECOND, LINES_BURST) }
     }
 
     /// Says something of the plugin in the host's own words, under the same limit as the plugin's.
@@ -48,17 +45,16 @@ impl PluginLog {
         self.line(Level::Warn, "host", line);
     }
 
-    /// Writes one line, unless the plugin has said too much lately; says later how many lines were dropped.
+    /// Writes one line, unless the plugin has said too much lately; how many lines were dropped is said a second later.
     fn line(&self, level: Level, stream: &str, line: &str) {
-        if self.limiter.check().is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let name = self.plugin.clone();
+        let tell = move |lines| {
+            warn!(target: "gristmill::plugin", plugin = &*name, lines, "log lines were dropped: too many a second");
+        };
+        if !self.limit.allow(tell) {
             return;
         }
         let plugin = &*self.plugin;
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            warn!(target: "gristmill::plugin", plugin, lines = dropped, "log lines were dropped: too many a second");
-        }
         match level {
             Level::Trace => trace!(target: "gristmill::plugin", plugin, stream, "{line}"),
             Level::Debug => debug!(target: "gristmill::plugin", plugin, stream, "{line}"),

@@ -239,7 +239,7 @@ fn memory_beyond_the_budget_is_refused_and_a_trap_after_it_is_of_that_kind() {
     let run = on_one_thread(async { world.worker(&handler(grow)).handle(run(1).0).await });
     let (kind, reason) = trap(&run.messages[0]);
     assert_eq!(kind, TrapKind::Memory);
-    assert!(reason.contains("1114112 bytes"), "{reason}");
+    assert!(reason.contains("asked for 1088KiB of memory"), "{reason}");
     assert_eq!(world.metrics.guest_memory_bytes.load(Ordering::Relaxed), 0);
 }
 
@@ -314,7 +314,7 @@ fn what_is_no_plugin_is_refused_with_advice() {
             &["test:guest/other", "no handler"],
         ),
         (vec![0, b'a', b's', b'm', 0xd, 0, 1, 0, 99], &["cannot be read"]),
-        (handler_of_memory(17), &["needs 1114112 bytes", "raise it"]),
+        (handler_of_memory(17), &["needs `1088KiB` of memory", "raise `budget.memory`"]),
     ];
     for (wasm, words) in cases {
         let refusal = refusal(&wasm);

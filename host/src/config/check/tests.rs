@@ -157,7 +157,7 @@ g.toml:16:11: plugins.enrich.budget.timeout
 
 #[test]
 fn a_missing_file_and_bad_toml_are_problems_too() {
-    let problems_of_file = load(Path::new("no-such-file.toml")).unwrap_err();
+    let problems_of_file = survey(Path::new("no-such-file.toml")).finish().unwrap_err();
     let text = problems_of_file.to_string();
     assert!(text.starts_with("no-such-file.toml\n  failed to read the file: "), "{text}");
     assert!(text.contains("hint: name another file with `-c`"), "{text}");
@@ -381,4 +381,29 @@ fn a_start_may_be_a_time() {
         let config = checked(&format!("{LEAST}start = {start}")).config;
         assert_eq!(config.plugins[0].start, Start::At(1_769_846_400_000));
     }
+}
+
+#[test]
+fn a_plugin_whose_component_is_named_is_there_whatever_else_is_wrong_with_it() {
+    let text = r#"
+kafka.brokers = ["k:9092"]
+plugins.table = 3
+[plugins.sound]
+component = "p.wasm"
+topics = ["a"]
+[plugins.rated]
+component = "p.wasm"
+budget.rate = 11
+[plugins.unnamed]
+topics = ["a"]
+[plugins.measured]
+component = "p.wasm"
+topics = ["a"]
+budget.memory = "a lot"
+"#;
+    let survey = survey_text(text, Path::new("g.toml"), &|_| None);
+    let plugins = survey.checked.map(|checked| checked.config.plugins).unwrap_or_default();
+    let names: Vec<&str> = plugins.iter().map(|plugin| &*plugin.name).collect();
+    assert_eq!(names, ["rated", "sound"], "{}", survey.problems);
+    assert_eq!(survey.problems.problems.len(), 5, "{}", survey.problems);
 }
