@@ -156,7 +156,7 @@ fn guest(config: &Config) -> (f64, f64) {
             let messages =
                 deliveries.map(|(lane, delivery)| RunMessage::new(lane as u64, delivery)).collect();
             let began = Instant::now();
-            let run = worker.handle(Run { messages, stop: Arc::default() }).await;
+            let run = worker.handle(Run::new(messages, Arc::default())).await;
             let took = began.elapsed();
             if round >= RUNS.0 {
                 wall += took;
