@@ -11,11 +11,13 @@
 //! - `shutdown`: signals, draining, and what is abandoned
 //! - `crash`: the host is killed, and nothing is lost
 //! - `rebalance`: hosts join and leave a group
+//! - `demo`: the story that the product exists for
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
 mod backpressure;
 mod crash;
+mod demo;
 mod drain;
 mod order;
 mod pace;

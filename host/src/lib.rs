@@ -35,6 +35,7 @@ pub mod ack;
 pub mod bindings;
 pub mod metrics;
 pub mod shutdown;
+pub mod timer;
 
 // Floor 0, words.
 pub mod config;
