@@ -11,6 +11,7 @@
 //! - `shutdown`: signals, draining, and what is abandoned
 //! - `crash`: the host is killed, and nothing is lost
 //! - `rebalance`: hosts join and leave a group
+//! - `outage`: brokers and topics that are not there, and come back
 //! - `demo`: the story that the product exists for
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
@@ -20,6 +21,7 @@ mod crash;
 mod demo;
 mod drain;
 mod order;
+mod outage;
 mod pace;
 mod rebalance;
 mod restart;

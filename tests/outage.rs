@@ -28,33 +28,38 @@ fn a_broker_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
-fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
-    const MESSAGES: u64 = 4_000;
+fn a_broker_that_goes_away_and_comes_back_loses_nothing() {
+    const MESSAGES: u32 = 4_000;
     let mut kafka = Kafka::start();
     kafka.create_topic("in", 5);
     kafka.create_topic("out", 2);
     kafka.produce("in", (0..MESSAGES).map(|i| (i.to_string(), i.to_string())));
-    let more = "output = \"out\"\n[plugins.echo.budget]\nrate = \"500/s\"";
+    // A broker that is killed may forget its members; how soon they are in the group again is the session's timeout.
+    let more = "output = \"out\"\n[plugins.echo.budget]\nrate = \"500/s\"\n\
+        [plugins.echo.kafka.options]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"";
     let host = Site::new(&kafka.bootstrap(), &section("echo", "in", more)).start();
     host.wait_handled("echo", 500);
     kafka.stop();
     wait_not_ready(&host);
     kafka.restart();
     host.wait_ready();
-    host.wait_handled("echo", 2_000);
+    host.wait_handled("echo", 1_000);
     kafka.kill();
     wait_not_ready(&host);
     kafka.restart();
     host.wait_ready();
-    host.wait_for("to have no lag", || host.has_no_lag(5));
+    // A commit right behind an outage may find the group not there yet: it is sent again.
+    host.wait_for("to commit everything", || {
+        let committed: Vec<i64> = kafka.committed("in", "in").into_iter().flatten().collect();
+        committed == kafka.end_offsets("in")
+    });
     assert_eq!(host.stop(), 0);
     let tally = Tally::of(&kafka.consume_all("out", Isolation::ReadUncommitted));
     assert_eq!(tally.lost(0..MESSAGES), Vec::<String>::new());
     println!("{} repeated over two outages", tally.repeated());
-    // Twice what was in flight, and a second of the rate that was not committed, and one for a busy machine.
-    assert!(tally.repeated() <= 2 * (10 + 2 * 500), "{} are repeated", tally.repeated());
-    let committed: Vec<i64> = kafka.committed("in", "in").into_iter().flatten().collect();
-    assert_eq!(committed, kafka.end_offsets("in"));
+    // Twice at most what was in flight or held (110) and what could not be committed: a second of the rate before the
+    // outage, one behind it until the host knows that it is no member any more, and one for a busy machine.
+    assert!(tally.repeated() <= 2 * (110 + 3 * 500), "{} are repeated", tally.repeated());
 }
 
 fn wait_not_ready(host: &Host) {
