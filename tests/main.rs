@@ -11,6 +11,7 @@
 //! - `shutdown`: signals, draining, and what is abandoned
 //! - `crash`: the host is killed, and nothing is lost
 //! - `rebalance`: hosts join and leave a group
+//! - `outage`: brokers and topics that are not there, and come back
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -23,6 +24,7 @@ mod crash;
 mod demo;
 mod drain;
 mod order;
+mod outage;
 mod pace;
 mod rebalance;
 mod restart;
