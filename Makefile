@@ -14,7 +14,8 @@ demo: ## what a budget does, in about a minute; needs no Kafka
 	target/release/gristmill demo
 
 test: lint guests kafka ## every test; the first run fetches Apache Kafka and a guest toolchain
-	$(CARGO) test --workspace --all-targets --no-fail-fast
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 lint: ## format, lints, licences
 	$(CARGO) fmt --all --check

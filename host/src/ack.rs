@@ -149,6 +149,23 @@ impl Delivery {
         self.delivered.partition.progress().finish(self.seq());
     }
 
+    /// A second hold of the same message, for when whoever has the first is held up. One of the two must be `void`ed.
+    pub fn twin(&self) -> Self {
+        Self {
+            delivered: self.delivered.clone(),
+            index: self.index,
+            answered: false,
+            attempt: self.attempt,
+            previous_error: self.previous_error.clone(),
+            alone: self.alone,
+        }
+    }
+
+    /// Lets go without an answer: the other hold of the message answers for it.
+    pub fn void(mut self) {
+        self.answered = true;
+    }
+
     /// The same delivery in a batch of its own, so that holding it long (parked) does not hold its neighbours.
     pub fn detached(mut self) -> Self {
         self.answered = true;

@@ -36,6 +36,7 @@ pub mod bindings;
 pub mod log_limit;
 pub mod metrics;
 pub mod shutdown;
+pub mod timer;
 
 // Floor 0, words.
 pub mod config;

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::edge::{Output, Source};
 use crate::plugin::{Generation, Worker};
+use crate::timer::Timer;
 use control::{Seat, State};
 use shared::Shared;
 
@@ -33,6 +34,8 @@ pub struct Parts {
     pub output: Arc<dyn Output>,
     /// Its component.
     pub generation: Arc<Generation>,
+    /// The clock that permits are waited for by.
+    pub timer: Timer,
 }
 
 /// A plugin at work.
@@ -46,9 +49,9 @@ pub struct Running {
 /// One worker's round: takes what may be handled now, handles it, and answers for it. False when the way ends.
 ///
 /// 1. the source delivers a message with its ticket  2. it takes room in the buffer  3. it joins its lane: `intake`
-async fn the_way(shared: &Arc<Shared>, output: &dyn Output, worker: &mut Worker) -> bool {
+async fn the_way(shared: &Arc<Shared>, output: &dyn Output, worker: &mut Worker, timer: Timer) -> bool {
     // 4. The heads of free lanes, each with a permit of the rate.
-    let Some(run) = worker::next_run(shared, worker).await else { return false };
+    let Some(run) = worker::next_run(shared, worker, timer).await else { return false };
     // 5. The plugin's `handle-message`, under its deadline, CPU and memory budgets.
     let mut run = worker::handle(shared, worker, run).await;
     // 6. Outputs are on their way to Kafka, or it is clear why they must not be.
@@ -60,8 +63,13 @@ async fn the_way(shared: &Arc<Shared>, output: &dyn Output, worker: &mut Worker)
 
 /// Starts a plugin: its source's thread and its workers on `runtime`.
 pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<Running> {
-    let Parts { seat, source, output, generation } = parts;
-    let shared = Arc::new(Shared::new(seat.clone(), source.bell()));
+    let Parts { seat, source, output, generation, timer } = parts;
+    // Workers are made where the runtime is at hand: an async handler's instances are tasks on it.
+    let entered = runtime.enter();
+    let hands: Vec<_> = (0..seat.plugin.budget.concurrency).map(|_| generation.worker()).collect();
+    drop(entered);
+    let lookouts = hands.iter().map(Worker::lookout).collect();
+    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), lookouts));
     seat.take_place(&shared);
     seat.say(|_| Some(State::Joining { trouble: None }));
     let plugin = &seat.plugin;
@@ -76,10 +84,10 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
         })
         .with_context(|| format!("failed to start the intake thread of plugin `{}`", plugin.name))?;
     let mut workers = JoinSet::new();
-    for _ in 0..plugin.budget.concurrency {
-        let (shared, output, mut worker) = (shared.clone(), output.clone(), generation.worker());
+    for mut worker in hands {
+        let (shared, output) = (shared.clone(), output.clone());
         let work = async move {
-            while the_way(&shared, &*output, &mut worker).await {}
+            while the_way(&shared, &*output, &mut worker, timer).await {}
             worker.stop().await;
         };
         workers.spawn_on(work, runtime);

@@ -8,6 +8,8 @@ mod compose;
 mod engine;
 mod generation;
 mod guest;
+#[cfg(test)]
+pub(crate) mod guests;
 mod inspect;
 mod instance;
 mod limits;

@@ -10,7 +10,7 @@ mod report;
 mod story;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Rate;
 pub use report::{Act, Show, Sight, Summary};
@@ -39,5 +39,5 @@ pub const BUDGETED_TIME: Duration = Duration::from_secs(45);
 
 /// Waits precisely; the runtime's own timer is too coarse for a database that answers within a millisecond.
 async fn wait(time: Duration) {
-    tokio::time::sleep(time).await;
+    crate::timer::wait_until(Instant::now().checked_add(time)).await;
 }

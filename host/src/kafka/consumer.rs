@@ -257,7 +257,8 @@ impl Source for KafkaSource {
 impl Drop for KafkaSource {
     fn drop(&mut self) {
         self.say_farewell();
-        self.readers.remove(|_| true);
+        let left = self.readers.remove(|_| true);
+        self.forget(&left.into_iter().map(|reader| reader.partition).collect::<Vec<_>>());
         self.leaving.waits = Leaving::start(self.consumer.clone());
     }
 }

@@ -60,14 +60,23 @@ fn take_in(shared: &Shared, event: Event, leaving: &mut Vec<Leaving>) {
             );
             shared.seat.say(|_| Some(State::Joining { trouble: None }));
         }
-        Event::Trouble(trouble) => shared.seat.say(|now| match (now, trouble) {
-            (State::Joining { .. }, trouble) => Some(State::Joining { trouble }),
-            (_, Some(trouble)) => Some(State::Troubled { trouble }),
-            (State::Troubled { .. }, None) => Some(State::Running),
-            _ => None,
-        }),
+        Event::Trouble(trouble) => say_trouble(shared, trouble),
         Event::Nothing => {}
     }
+}
+
+fn say_trouble(shared: &Shared, trouble: Option<String>) {
+    let plugin = &shared.plugin.name;
+    match &trouble {
+        Some(trouble) => tracing::warn!(%plugin, %trouble, "Kafka is in trouble; waiting for it"),
+        None => tracing::info!(%plugin, "Kafka is there again"),
+    }
+    shared.seat.say(|now| match (now, trouble) {
+        (State::Joining { .. }, trouble) => Some(State::Joining { trouble }),
+        (_, Some(trouble)) => Some(State::Troubled { trouble }),
+        (State::Troubled { .. }, None) => Some(State::Running),
+        _ => None,
+    });
 }
 
 fn accept(shared: &Shared, partition: &Arc<Partition>, batch: Batch) {

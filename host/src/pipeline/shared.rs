@@ -8,12 +8,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::budget::Pacer;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, End};
 use crate::config;
 use crate::edge::{Bell, Room};
 use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
-use crate::run::{RUN_MESSAGES_MAX, RunMessage};
+use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, RunMessage};
 
 use super::control::{Seat, State};
 
@@ -39,6 +39,10 @@ pub(super) struct Shared {
     /// What is logged of messages that fail.
     pub(super) failure_log: Arc<LogLimit>,
     bell: Arc<Bell>,
+    /// What each worker is busy with.
+    lookouts: Vec<Arc<Lookout>>,
+    /// A run of more than one message was taken since somebody last saw that there is none.
+    long_runs: AtomicBool,
     /// The intake waits for room or for a drain: ring when something came free.
     intake_waits: AtomicBool,
     decisions: Mutex<Decisions>,
@@ -69,7 +73,7 @@ pub(super) enum Take {
 }
 
 impl Shared {
-    pub(super) fn new(seat: Arc<Seat>, bell: Arc<Bell>) -> Self {
+    pub(super) fn new(seat: Arc<Seat>, bell: Arc<Bell>, lookouts: Vec<Arc<Lookout>>) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
         let budget = &plugin.budget;
         let decisions = Decisions {
@@ -85,6 +89,8 @@ impl Shared {
             work: Notify::new(),
             failure_log: LogLimit::new(FAILURE_LINES, FAILURE_LINES),
             bell,
+            lookouts,
+            long_runs: AtomicBool::new(false),
             intake_waits: AtomicBool::new(false),
             decisions: Mutex::new(decisions),
             in_flight: AtomicUsize::new(0),
@@ -171,11 +177,40 @@ impl Shared {
             }
         }
         self.in_flight.fetch_add(1, Ordering::SeqCst);
+        if run.len() > 1 {
+            self.long_runs.store(true, Ordering::Relaxed);
+        }
         if buffer.has_ready() && self.idle.load(Ordering::SeqCst) <= 1 {
             *unattended_since = Some(now);
         }
         self.show(buffer);
         Take::Run(run)
+    }
+
+    /// Takes back what waits in a run behind a message that takes long, so that a free worker can start it.
+    pub(super) fn rescue(&self) -> HeldUp {
+        let mut found = HeldUp::Nothing;
+        if !self.long_runs.swap(false, Ordering::Relaxed) {
+            return found;
+        }
+        for run in self.lookouts.iter().filter_map(|lookout| lookout.look()) {
+            match run.is_held_up() {
+                HeldUp::Yes => {
+                    let mut decisions = self.decisions();
+                    run.take_waiting().for_each(|(lane, delivery)| {
+                        decisions.buffer.settle(lane, delivery, End::GivenBack);
+                    });
+                    self.show(&decisions.buffer);
+                    found = HeldUp::Yes;
+                }
+                HeldUp::NotYet if found == HeldUp::Nothing => found = HeldUp::NotYet,
+                _ => {}
+            }
+        }
+        if found != HeldUp::Nothing {
+            self.long_runs.store(true, Ordering::Relaxed);
+        }
+        found
     }
 
     /// A worker is done with its run.

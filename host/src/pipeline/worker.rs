@@ -1,20 +1,26 @@
 //! A worker's share of the way: waiting for messages that may start, and giving them to the guest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::shared::{Shared, Take};
 use crate::metrics::{LocalHistogram, ThrottledBy};
 use crate::plugin::Worker;
-use crate::run::Run;
+use crate::run::{HeldUp, Run};
+use crate::timer::Timer;
+
+/// How long a message may be under way before those behind it in its run are taken from its worker: runs are made
+/// to last half of it, so one that is still at the same message is held up.
+const RESCUE_AFTER: Duration = Duration::from_millis(2);
 
 /// Waits for messages that may start now. None when the way ends.
 ///
 /// Workers wait in a queue for their turn, and only the one whose turn it is waits for work and for a permit: so a
 /// permit is asked for when there is a message for it, it goes to one worker, and nobody sleeps and then finds
 /// that all go at once.
-pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker) -> Option<Run> {
+pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> Option<Run> {
     let idle = shared.wait_for_work();
     let turn = shared.turn.lock().await;
     let messages = loop {
@@ -28,20 +34,32 @@ pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker) -> Optio
         let longest = worker.longest_run().min(shared.run_length());
         match shared.try_take(longest) {
             Take::Run(messages) => break messages,
-            Take::Nothing => shared.work.notified().await,
-            Take::NotBefore(then) => wait_for_permit(shared, then).await,
+            Take::Nothing => wait_for_work(shared).await,
+            Take::NotBefore(then) => wait_for_permit(shared, timer, then).await,
         }
     };
     // What is left in the buffer is for the next in the queue, who finds out by itself.
     drop(idle);
     drop(turn);
-    Some(Run { messages, stop: shared.stopping.clone() })
+    Some(Run::new(messages, shared.stopping.clone()))
 }
 
-async fn wait_for_permit(shared: &Shared, then: Instant) {
+/// Waits for messages; and while other workers hold some that this one could start, looks after those.
+async fn wait_for_work(shared: &Shared) {
+    match shared.rescue() {
+        HeldUp::Nothing => shared.work.notified().await,
+        HeldUp::NotYet => {
+            // Whether it was woken or the time is over makes no difference: it looks again.
+            let _ = tokio::time::timeout(RESCUE_AFTER, shared.work.notified()).await;
+        }
+        HeldUp::Yes => {}
+    }
+}
+
+async fn wait_for_permit(shared: &Shared, timer: Timer, then: Instant) {
     let asked = Instant::now();
     tokio::select! {
-        () = tokio::time::sleep_until(then) => {}
+        () = timer.sleep_until(then) => {}
         // A stop rings here; so does new work, which changes nothing but costs nothing either.
         () = shared.work.notified() => {}
     }

@@ -11,11 +11,9 @@ use super::limits::{MemoryLimit, TRAMPOLINE_MEMORY_MAX};
 use crate::bindings::shortened;
 use crate::outcome::{Failure, TrapKind};
 
-/// Most bytes kept of what a guest wrote to stderr during one message: a panic's line and the one after it.
-const LAST_WORDS_BYTES_MAX: usize = 4 * 1024;
-
-/// Most bytes kept of one of its lines.
-const LAST_LINE_BYTES_MAX: usize = LAST_WORDS_BYTES_MAX / 4;
+/// Most bytes kept of what a guest wrote to stderr during one message: a panic's line and the one after it, were both
+/// as long as a log line may be, and the advice after them.
+const LAST_WORDS_BYTES_MAX: usize = 12 * 1024;
 
 /// How and why a guest was broken off.
 #[derive(Clone, Debug)]
@@ -91,17 +89,14 @@ pub(super) struct LastWords {
 }
 
 impl LastWords {
-    /// Notes a line; of a very long one the beginning.
+    /// Notes a line, no longer than a line of the log.
     pub(super) fn note(&self, line: &str) {
-        let line = &line[..line.floor_char_boundary(LAST_LINE_BYTES_MAX)];
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        if text.len() + line.len() < LAST_WORDS_BYTES_MAX {
-            text.push_str(line);
-            text.push('\n');
-        } else if line.len() < LAST_WORDS_BYTES_MAX {
+        if text.len() + line.len() > LAST_WORDS_BYTES_MAX {
             text.clear();
-            text.push_str(line);
         }
+        text.push_str(line);
+        text.push('\n');
     }
 
     /// Forgets everything: a new message begins.
@@ -118,13 +113,14 @@ impl LastWords {
 
 /// A panic's message where one is known by its words (Rust, Go, Zig), else the last line that is not advice.
 fn telling_line(text: &str) -> Option<String> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut last = None;
     while let Some(line) = lines.next() {
         if line.contains(" panicked at ") {
-            return Some(lines.peek().map_or_else(|| line.to_owned(), |message| format!("{line} {message}")));
+            let message = lines.next().filter(|next| !next.starts_with("note: ")).unwrap_or_default();
+            return Some(format!("{line} {message}").trim_end().to_owned());
         }
-        if ["panic:", "fatal error:", "panic: "].iter().any(|start| line.starts_with(start)) {
+        if ["panic:", "fatal error:"].iter().any(|start| line.starts_with(start)) {
             return Some(line.to_owned());
         }
         if !line.starts_with("note: ") {
@@ -139,23 +135,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_long_story_is_told_in_part() {
+        let words = LastWords::default();
+        let story = "x".repeat(LAST_WORDS_BYTES_MAX / 3);
+        ["early words", "thread 'x' panicked at y:", &story, "note: more"]
+            .iter()
+            .for_each(|line| words.note(line));
+        assert!(words.take().is_some_and(|said| said.starts_with("thread 'x' panicked at y: xxx")));
+    }
+
+    #[test]
     fn the_telling_line_is_the_panic_not_the_advice() {
         let rust = "hello\n\nthread '<unnamed>' (1) panicked at src/lib.rs:7:5:\nno such order\nnote: run with `RUST_BACKTRACE=1`";
         let said = telling_line(rust).unwrap();
         assert_eq!(said, "thread '<unnamed>' (1) panicked at src/lib.rs:7:5: no such order");
+        let silent = "thread 'main' panicked at src/lib.rs:7:5:\n\nnote: run with `RUST_BACKTRACE=1`";
+        assert_eq!(telling_line(silent).unwrap(), "thread 'main' panicked at src/lib.rs:7:5:");
         assert_eq!(telling_line("panic: nil map\n\ngoroutine 1 [running]:").unwrap(), "panic: nil map");
         assert_eq!(telling_line("Traceback:\n  File x\nValueError: bad\n").unwrap(), "ValueError: bad");
         assert_eq!(telling_line("\n"), None);
-    }
-
-    #[test]
-    fn of_a_very_long_line_the_beginning_is_kept() {
-        let words = LastWords::default();
-        words.note("thread '<unnamed>' (1) panicked at src/lib.rs:7:5:");
-        words.note(&"long story ".repeat(10_000));
-        words.note("note: run with `RUST_BACKTRACE=1`");
-        let said = words.take().unwrap();
-        assert!(said.contains("src/lib.rs:7:5: long story"), "{said}");
-        assert!(said.len() < LAST_WORDS_BYTES_MAX, "{}", said.len());
     }
 }

@@ -23,6 +23,10 @@ const EPOCH_TICK_MS: u64 = 5;
 /// concurrency that is raised while the host runs.
 const INSTANCES_SPARE: u32 = 256;
 
+/// Most instances in the pool: each has a stack with a guard page, and Linux allows a process 65 530 mappings. Workers
+/// beyond them wait for an instance; those of an async handler share a few anyway.
+const INSTANCES_MAX: u32 = 16 * 1024;
+
 /// Core instances of one plugin's instance: Python's has about ten, and composing adds four.
 const CORE_INSTANCES_EACH: u32 = 24;
 
@@ -68,8 +72,8 @@ impl Engine {
 
 fn settings(plugins: &[config::Plugin]) -> Config {
     let workers: usize = plugins.iter().map(|plugin| plugin.budget.concurrency).sum();
-    let instances =
-        u32::try_from(workers).unwrap_or(u32::MAX / 1024).min(u32::MAX / 1024) * 2 + INSTANCES_SPARE;
+    let instances = u32::try_from(workers).unwrap_or(u32::MAX).saturating_mul(2);
+    let instances = instances.saturating_add(INSTANCES_SPARE).min(INSTANCES_MAX);
     let memory =
         plugins.iter().map(|plugin| plugin.budget.memory).max().unwrap_or(0).max(TRAMPOLINE_MEMORY_MAX);
     let memories = instances * MEMORIES_EACH;

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tracing::warn;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime_wasi_config::WasiConfigVariables;
 
@@ -20,7 +19,7 @@ use crate::bindings::RunnerPre;
 use crate::capability::Grants;
 use crate::config::{self, Instances, units};
 use crate::metrics::PluginMetrics;
-use crate::run::{RUN_MESSAGES_MAX, Run, RunMessage};
+use crate::run::{Lookout, RUN_MESSAGES_MAX, Run, RunMessage};
 
 /// Most bytes of messages that cross the border in one call, so that the trampoline's memory stays small; a larger
 /// message crosses alone.
@@ -172,7 +171,7 @@ impl Generation {
             Kind::AsyncHandler => Hands::Shared(Shared::none(&self.version)),
             Kind::Handler | Kind::Batcher => Hands::Own { instance: None, handled: 0 },
         };
-        Worker { version: self.version.clone(), hands }
+        Worker { version: self.version.clone(), hands, lookout: Arc::default() }
     }
 }
 
@@ -268,6 +267,7 @@ fn link(linker: &Linker<Guest>, component: &Component) -> Result<InstancePre<Gue
 pub struct Worker {
     version: Arc<Version>,
     hands: Hands,
+    lookout: Arc<Lookout>,
 }
 
 enum Hands {
@@ -284,6 +284,11 @@ impl Worker {
             (Hands::Own { .. }, Instances::Reused) => RUN_MESSAGES_MAX,
             _ => 1,
         }
+    }
+
+    /// Where others see what this worker is busy with.
+    pub fn lookout(&self) -> Arc<Lookout> {
+        self.lookout.clone()
     }
 
     /// Whether `handle` could begin at once.
@@ -304,8 +309,12 @@ impl Worker {
         match &mut self.hands {
             Hands::Shared(shared) => shared.handle(run).await,
             Hands::Own { instance, handled } => {
-                let (run, slots) = handle_own(&self.version, instance, handled, run).await;
-                merge(run, slots)
+                let run = Arc::new(run);
+                if run.messages.len() > 1 {
+                    self.lookout.show(&run);
+                }
+                let slots = handle_own(&self.version, instance, handled, &run).await;
+                merge(run, slots).await
             }
         }
     }
@@ -324,10 +333,9 @@ async fn handle_own(
     version: &Arc<Version>,
     own: &mut Option<Instance>,
     handled: &mut usize,
-    run: Run,
-) -> (Arc<Run>, Vec<Slot>) {
+    run: &Arc<Run>,
+) -> Vec<Slot> {
     let per_message = version.plugin.instances == Instances::PerMessage;
-    let run = Arc::new(run);
     let mut slots = Vec::with_capacity(run.messages.len());
     while slots.len() < run.messages.len() {
         let first = slots.len();
@@ -343,7 +351,7 @@ async fn handle_own(
                 None => break,
             },
         };
-        if !instance.handle_each(&run, (first, count), &mut slots).await {
+        if !instance.handle_each(run, (first, count), &mut slots).await {
             break;
         }
         *handled += count;
@@ -354,18 +362,19 @@ async fn handle_own(
             *own = Some(instance);
         }
     }
-    (run, slots)
+    slots
 }
 
 /// A new instance; none after a short wait when there is none to be had, which is charged to no message.
 pub(super) async fn create(version: &Arc<Version>) -> Option<Instance> {
-    let plugin = &*version.plugin.name;
     match Instance::create(version).await {
         Ok(instance) => return Some(instance),
-        Err(NoInstance::Host(reason)) => warn!(plugin, reason, "the host has no room for another instance"),
+        Err(NoInstance::Host(reason)) => {
+            version.log.host(&format!("there is no room for another instance: {reason}"));
+        }
         Err(NoInstance::Guest(broken)) => {
             version.metrics.count_trap(broken.kind);
-            warn!(plugin, reason = %broken, "the plugin does not start");
+            version.log.host(&format!("the plugin does not start: {broken}"));
         }
     }
     tokio::time::sleep(NO_INSTANCE_WAIT).await;
@@ -382,18 +391,21 @@ fn crossing(messages: &[RunMessage]) -> usize {
     messages.iter().take_while(fits).count().max(1)
 }
 
-/// `run` with what became of its messages.
-fn merge(run: Arc<Run>, slots: Vec<Slot>) -> Run {
-    let Some(mut run) = Arc::into_inner(run) else {
-        // The guest's side lets go of the run whenever a call ends. Were it not so, its messages would be
-        // redelivered as never answered rather than handled twice.
-        tracing::error!("a run is still held by an instance");
-        return Run { messages: Vec::new(), stop: Arc::default() };
+/// `run` with what became of its messages, less those that were taken over by somebody else.
+async fn merge(mut run: Arc<Run>, slots: Vec<Slot>) -> Run {
+    // The guest's side lets go of the run whenever a call ends; who looks at it, after a few instructions.
+    let mut run = loop {
+        match Arc::try_unwrap(run) {
+            Ok(run) => break run,
+            Err(looked_at) => run = looked_at,
+        }
+        tokio::task::yield_now().await;
     };
     for (message, slot) in run.messages.iter_mut().zip(slots) {
         message.handling = slot.handling;
         message.handle_ns = slot.handle_ns;
         message.started_at = slot.started_at;
     }
+    run.forget_taken();
     run
 }

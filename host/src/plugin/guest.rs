@@ -142,7 +142,7 @@ impl run_host::Host for Guest {
         let Some(run) = self.course.run.as_ref().filter(|_| index < self.course.slots.len()) else {
             wasmtime::bail!("no message {index} is under way");
         };
-        let open = run.is_open(self.course.first + index);
+        let open = run.begin(self.course.first + index);
         let lane = self.course.lane(index);
         if !open || self.course.broken_lanes.contains(&lane) {
             self.course.broken_lanes.push(lane);

@@ -40,6 +40,11 @@ impl PluginLog {
         Self { plugin, limit: LogLimit::new(LINES_PER_SECOND, LINES_BURST) }
     }
 
+    /// Says something of the plugin in the host's own words, under the same limit as the plugin's.
+    pub(super) fn host(&self, line: &str) {
+        self.line(Level::Warn, "host", line);
+    }
+
     /// Writes one line, unless the plugin has said too much lately; how many lines were dropped is said a second later.
     fn line(&self, level: Level, stream: &str, line: &str) {
         let name = self.plugin.clone();
@@ -203,6 +208,15 @@ impl logging::Host for Guest {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+
+    #[test]
+    fn a_plugin_that_says_too_much_is_not_written() {
+        let log = PluginLog::new("chatty".into());
+        // Ends when the limit has bitten: a line is dropped as soon as lines come faster than they may.
+        while log.limit.allow(|_| {}) {
+            log.host("again");
+        }
+    }
 
     #[test]
     fn lines_come_together_over_writes_and_long_ones_are_cut() {

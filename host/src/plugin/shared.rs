@@ -66,10 +66,10 @@ impl Shared {
         let mut over = Vec::with_capacity(messages.len());
         for message in messages {
             let alone = message.delivery.alone;
-            let single = Run { messages: vec![message], stop: run.stop.clone() };
+            let single = Run::new(vec![message], run.stop.clone());
             over.extend(self.handle_single(single, alone).await.messages);
         }
-        Run { messages: over, stop: run.stop }
+        Run::new(over, run.stop)
     }
 
     async fn handle_single(&self, run: Run, alone: bool) -> Run {
@@ -97,7 +97,7 @@ impl Shared {
             }
         };
         // The instance's task answers every job; it ends unanswered only with the runtime itself.
-        over.unwrap_or(Run { messages: Vec::new(), stop })
+        over.unwrap_or_else(|_| Run::new(Vec::new(), stop))
     }
 
     /// A worker has ended. With the last one the instances end, in good order.

@@ -16,6 +16,7 @@ use crate::kafka::{Embedded, KafkaOutput, KafkaSource};
 use crate::pipeline::control::Seat;
 use crate::pipeline::{self, Parts};
 use crate::plugin::{Engine, Generation};
+use crate::timer::Timer;
 use crate::{admin, app};
 
 /// The demo's topic.
@@ -102,8 +103,13 @@ impl Stage {
             Generation::load(&self.engine, &seat.plugin, &self.wasm, seat.metrics.clone(), &grants)?;
         let source = KafkaSource::connect(&seat.plugin, seat.metrics.clone())?;
         let output = KafkaOutput::connect(&seat.plugin)?;
-        let parts =
-            Parts { seat: seat.clone(), source: Box::new(source), output: Arc::new(output), generation };
+        let parts = Parts {
+            seat: seat.clone(),
+            source: Box::new(source),
+            output: Arc::new(output),
+            generation,
+            timer: Timer::Precise,
+        };
         let running = pipeline::start(parts, self.runtime.handle())?;
         let mut began = None;
         let mut last = Sight::default();
