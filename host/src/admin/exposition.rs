@@ -1,6 +1,6 @@
 //! The metrics as Prometheus reads them: each name and its help once, every plugin's series under it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, MetricEncoder, NoLabelSet,
-    text::{encode, encode_registry},
+    text::{encode_eof, encode_registry},
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
@@ -48,23 +48,31 @@ pub(super) fn text(seats: Arc<[Arc<Seat>]>, format: Format) -> Result<String, fm
     seats.iter().for_each(|seat| seat.refresh());
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Seats(seats)));
-    let mut text = String::new();
-    match format {
-        Format::OpenMetrics => encode(&mut text, &registry)?,
-        Format::Classic => {
-            encode_registry(&mut text, &registry)?;
-            text = text.lines().map(classic).collect();
-        }
+    let mut encoded = String::new();
+    encode_registry(&mut encoded, &registry)?;
+    let mut text = String::with_capacity(encoded.len() + 1024);
+    for line in encoded.lines() {
+        line_in(format, line, &mut text)?;
+    }
+    if format == Format::OpenMetrics {
+        encode_eof(&mut text)?;
     }
     Ok(text)
 }
 
-/// A line of OpenMetrics in Prometheus' own text: there a counter is described under the name that its series have.
-fn classic(line: &str) -> String {
+/// Writes a line as readers of `format` know it. The encoder spells infinity as Rust does; and in Prometheus' own text
+/// a counter is described under the name that its series have.
+fn line_in(format: Format, line: &str, text: &mut String) -> fmt::Result {
+    if let Some(series) = line.strip_suffix(" inf") {
+        return writeln!(text, "{series} +Inf");
+    }
     let described = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
     let name = described.and_then(|rest| rest.split(' ').next()).unwrap_or_default();
     let is_counter = METRICS.iter().any(|(other, _, kind, _)| *other == name && matches!(kind, Counter));
-    if is_counter { line.replacen(name, &format!("{name}_total"), 1) + "\n" } else { format!("{line}\n") }
+    match is_counter && format == Format::Classic {
+        true => writeln!(text, "{}", line.replacen(name, &format!("{name}_total"), 1)),
+        false => writeln!(text, "{line}"),
+    }
 }
 
 #[derive(Debug)]
@@ -99,7 +107,7 @@ impl Family<'_> {
 
     fn histogram(&mut self, histogram: &Histogram) -> Encoded {
         let (counts, sum) = histogram.snapshot();
-        let bounds = SECONDS_BUCKETS.iter().copied().chain([f64::MAX]);
+        let bounds = SECONDS_BUCKETS.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(counts).collect();
         self.encoder.encode_family(&labels(self.plugin, &[]))?.encode_histogram::<NoLabelSet>(
             sum,

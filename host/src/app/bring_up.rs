@@ -44,6 +44,7 @@ pub(super) async fn work(seats: &[Arc<Seat>], generations: Vec<Arc<Generation>>,
 /// Tries until it works. Whatever is in the way is outside and may mend itself; until then the plugin is not ready
 /// and says why.
 async fn bring_up(seat: &Arc<Seat>, generation: Arc<Generation>) -> Running {
+    seat.say(|_| Some(State::Starting { reason: "asking Kafka for its topics".to_owned() }));
     loop {
         match try_bring_up(seat, &generation).await {
             Ok(running) => return running,

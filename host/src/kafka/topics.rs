@@ -18,11 +18,13 @@ const BROKER_DEFAULT: i32 = -1;
 
 /// Fails unless a broker of the cluster answers within `timeout`.
 pub fn reachable(kafka: &Kafka, timeout: Duration) -> anyhow::Result<()> {
-    let brokers = kafka.brokers.join(",");
     let id = asker(kafka)?.client().fetch_cluster_id(timeout);
-    id.map(drop).with_context(|| {
-        format!("failed to reach Kafka at `{brokers}`: no answer within {} ms", timeout.as_millis())
-    })
+    id.map(drop).ok_or_else(|| no_answer(kafka, timeout)).context("failed to reach Kafka")
+}
+
+fn no_answer(kafka: &Kafka, timeout: Duration) -> anyhow::Error {
+    let brokers = kafka.brokers.join("`, `");
+    anyhow::anyhow!("no answer within {} ms from Kafka at `{brokers}`", timeout.as_millis())
 }
 
 /// Those of `topics` that do not exist, without creating them by asking. Each question may take `timeout`.
@@ -36,6 +38,9 @@ pub fn missing_topics(kafka: &Kafka, topics: &[&str], timeout: Duration) -> anyh
             Err(KafkaError::MetadataFetch(code)) if is_unknown(code) => {
                 missing.push(topic.to_owned());
                 continue;
+            }
+            Err(KafkaError::MetadataFetch(Code::BrokerTransportFailure | Code::OperationTimedOut)) => {
+                return Err(no_answer(kafka, timeout)).with_context(asked);
             }
             Err(error) => return Err(error).with_context(asked),
         };

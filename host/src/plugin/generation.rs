@@ -11,13 +11,15 @@ use super::cache::hex;
 use super::compose::compose;
 use super::engine::{Engine, Realm};
 use super::guest::{Guest, Slot};
-use super::inspect::{ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, inspect, unknown_import};
+use super::inspect::{
+    ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect, unknown_import,
+};
 use super::instance::{Instance, NoInstance};
 use super::log::PluginLog;
 use super::shared::Shared;
 use crate::bindings::RunnerPre;
 use crate::capability::Grants;
-use crate::config::{self, Instances, units};
+use crate::config::{self, Instances};
 use crate::metrics::PluginMetrics;
 use crate::run::{Lookout, RUN_MESSAGES_MAX, Run, RunMessage};
 
@@ -32,9 +34,6 @@ const NO_INSTANCE_WAIT: Duration = Duration::from_millis(100);
 /// language runtimes leak a little with each message, and a plugin that simply needs that much must not pay a start
 /// for every run.
 const RECYCLE_MESSAGES_MIN: usize = 10_000;
-
-/// Bytes of a page of linear memory.
-const WASM_PAGE_BYTES: u64 = 64 * 1024;
 
 /// One version of a plugin, ready to make instances.
 pub struct Generation {
@@ -221,27 +220,6 @@ fn compile<'a>(
     })?;
     realm.cache.store(&component, kind, sum);
     Ok((realm, component, kind))
-}
-
-/// Refuses a component that could never start under the budget.
-fn check_memory(component: &Component, budget: usize) -> Result<(), Refusal> {
-    let pages = component.resources_required().and_then(|needed| needed.max_initial_memory_size);
-    match pages.map(|pages| pages.saturating_mul(WASM_PAGE_BYTES)) {
-        Some(needed) if needed > budget as u64 => Err(Refusal::one(
-            format!(
-                "needs `{}` of memory to start, but the budget's `memory` is `{}`",
-                units::show_size(needed),
-                units::show_size(budget as u64)
-            ),
-            format!("raise `budget.memory`, for example to `\"{}\"`", units::show_size(roomy(needed))),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// A budget that leaves a component room to work: a power of two, at least twice what it begins with.
-fn roomy(needed: u64) -> u64 {
-    needed.saturating_mul(2).checked_next_power_of_two().unwrap_or(needed)
 }
 
 /// `component` with everything that it imports, or all of its imports that nobody provides. The linker names one

@@ -9,6 +9,8 @@ use wasmtime::component::{Component, Linker, ResourceType, Val};
 use wit_component::DecodedWasm;
 use wit_parser::{WorldItem, WorldKey};
 
+use crate::config::units;
+
 /// The package that plugins are written against.
 const PACKAGE: &str = "gristmill:plugin";
 /// The version of it that this host speaks.
@@ -25,6 +27,9 @@ pub(super) const LIFECYCLE: &str = "gristmill:plugin/lifecycle@0.1.0";
 pub(super) const FAILURE_HANDLER: &str = "gristmill:plugin/failure-handler@0.1.0";
 /// The host's own package, between it and the trampoline.
 const OURS_ALONE: &str = "gristmill:run/";
+
+/// Bytes of a page of linear memory.
+const WASM_PAGE_BYTES: u64 = 64 * 1024;
 
 /// How a plugin handles messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +224,27 @@ fn other_version(does: &str, name: &str) -> Flaw {
         what: format!("{does} `{name}`, but this host speaks `{PACKAGE}@{VERSION}`"),
         hint: "build the plugin against that version".to_owned(),
     }
+}
+
+/// Refuses a component that could never start under the budget.
+pub(super) fn check_memory(component: &Component, budget: usize) -> Result<(), Refusal> {
+    let pages = component.resources_required().and_then(|needed| needed.max_initial_memory_size);
+    match pages.map(|pages| pages.saturating_mul(WASM_PAGE_BYTES)) {
+        Some(needed) if needed > budget as u64 => Err(Refusal::one(
+            format!(
+                "needs `{}` of memory to start, but the budget's `memory` is `{}`",
+                units::show_size(needed),
+                units::show_size(budget as u64)
+            ),
+            format!("raise `budget.memory`, for example to `\"{}\"`", units::show_size(roomy(needed))),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A budget that leaves a component room to work: a power of two, at least twice what it begins with.
+fn roomy(needed: u64) -> u64 {
+    needed.saturating_mul(2).checked_next_power_of_two().unwrap_or(needed)
 }
 
 /// Provides traps for what `component` imports as `name`, so that the linker goes on to what else is missing.
