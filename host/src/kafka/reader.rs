@@ -18,6 +18,9 @@ pub(super) const BATCH_MESSAGES_MAX: usize = 256;
 /// again, because what fills the buffer may be parked and never go.
 const LARGE_MESSAGE_PATIENCE_MS: u128 = 1_000;
 
+/// Most bytes set aside for a batch before its messages are seen.
+const ARENA_BYTES_AHEAD_MAX: usize = 64 * 1024;
+
 /// One assigned partition.
 pub(super) struct Reader {
     pub(super) partition: Arc<Partition>,
@@ -68,6 +71,7 @@ impl Reader {
     fn read(&mut self, wanted: usize, room: Room, errors: &mut Vec<String>) -> Option<Batch> {
         let mut batch: Option<Batch> = None;
         let mut left_bytes = room.bytes;
+        let more = self.queue.fill(wanted);
         for taken in 0..wanted {
             let Some(record) = self.queue.front(wanted - taken) else { break };
             if let Some((code, text)) = record.error() {
@@ -85,7 +89,11 @@ impl Reader {
             }
             left_bytes = left_bytes.saturating_sub(size);
             let batch = batch.get_or_insert_with(|| {
-                Batch::new(self.partition.topic.clone(), self.partition.number, Instant::now())
+                let mut batch =
+                    Batch::new(self.partition.topic.clone(), self.partition.number, Instant::now());
+                // Neighbours are of a size, more often than not; what is wrong with that costs a copy.
+                batch.reserve(more, (size * more).min(left_bytes).min(ARENA_BYTES_AHEAD_MAX));
+                batch
             });
             let offset = record.offset();
             batch.push(offset, record.timestamp(), (record.key(), record.payload()), record.headers());
