@@ -106,7 +106,7 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
 const ROUNDS_BETWEEN_YIELDS: u32 = 8;
 
 /// How much longer than `drain` the end of a plugin may take: the last commit, and instances that are told to stop.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const CLOSE_LIMIT: Duration = Duration::from_secs(12);
 
 impl Running {
     /// Starts nothing more, waits for what is in flight up to the plugin's `drain`, commits and leaves the group.

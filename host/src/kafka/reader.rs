@@ -27,8 +27,10 @@ pub(super) struct Reader {
     pub(super) queue: PartitionQueue,
     /// Not read any more: it is about to be given up.
     pub(super) revoked: bool,
-    /// The watermark that Kafka was last told.
+    /// The watermark that librdkafka was last given to send.
     pub(super) stored: Option<i64>,
+    /// The watermark that Kafka has confirmed.
+    pub(super) committed: Option<i64>,
     /// The offset behind the last message that was handed out; where reading began before the first.
     pub(super) handed_out: i64,
     /// Offsets went backwards (the topic was made anew, or offsets were out of range), so that librdkafka's
@@ -49,6 +51,7 @@ impl Reader {
             queue,
             revoked: false,
             stored,
+            committed: stored,
             handed_out,
             rewound: false,
             end: None,
