@@ -76,7 +76,7 @@ sections! {
     /// A Kafka cluster and how to talk to it.
     Kafka {
         /// `host:port` of some brokers of the cluster.
-        #[schemars(extend("minItems" = 1))]
+        #[schemars(extend("minItems" = 1, "default" = ["localhost:9092"]))]
         brokers: List<Text>,
         /// Create missing output and dead-letter topics with the broker's defaults.
         #[schemars(extend("default" = false))]

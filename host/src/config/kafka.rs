@@ -4,9 +4,12 @@ use super::Kafka;
 use super::file;
 use super::librdkafka;
 use super::names;
-use super::problem::{Place, Report};
+use super::problem::Report;
 use super::tree::{At, Field};
 use super::value::{List, Named, Options, Switch, Text};
+
+/// The broker of a file that names none: Kafka's own port on this machine.
+const BROKER_DEFAULT: &str = "localhost:9092";
 
 /// A plugin's cluster, and its options with their places for further checks.
 pub(super) struct Cluster {
@@ -25,19 +28,12 @@ pub(super) fn check_shared(kafka: Option<&file::Kafka>, report: &mut Report) {
 pub(super) fn overlay(
     shared: &Field<file::Kafka>,
     own: &Field<file::Kafka>,
-    plugin: &Place,
     report: &mut Report,
 ) -> Cluster {
-    let wrong = shared.is_wrong() || own.is_wrong();
     let (shared, own) = (shared.value(), own.value());
     own.iter().for_each(|own| check_table(own, report));
     let layers = || [own, shared].into_iter().flatten();
     let brokers: Option<&List<Text>> = layers().find_map(|layer| layer.brokers.value());
-    if !wrong && layers().all(|layer| layer.brokers.is_absent()) {
-        report
-            .problem(plugin, "no brokers are set for this plugin")
-            .hint("add `brokers = [\"localhost:9092\"]` under `[kafka]`");
-    }
     let mut options = Named::new();
     for Options(layer) in [shared, own].into_iter().flatten().filter_map(|layer| layer.options.value()) {
         options.extend(layer.iter().map(|(name, at)| (name.clone(), at.clone())));
@@ -46,7 +42,10 @@ pub(super) fn overlay(
     let create_topics = layers().find_map(|layer| layer.create_topics.value());
     Cluster {
         kafka: Kafka {
-            brokers: brokers.into_iter().flatten().map(|broker| broker.value.clone()).collect(),
+            brokers: match brokers {
+                Some(brokers) => brokers.iter().map(|broker| broker.value.clone()).collect(),
+                None => vec![BROKER_DEFAULT.to_owned()],
+            },
             create_topics: create_topics.is_some_and(|Switch(create)| *create),
             options: options.iter().map(|(name, at)| (name.clone(), at.value.clone())).collect(),
         },

@@ -21,7 +21,7 @@ pub(super) fn check(
 ) -> Plugin {
     let At { value: written, place } = written;
     check_name(name, place, report);
-    let Cluster { kafka, options } = kafka::overlay(shared, &written.kafka, place, report);
+    let Cluster { kafka, options } = kafka::overlay(shared, &written.kafka, report);
     let plugin = Plugin {
         name: name.into(),
         component: folder.join(component(written, place, report)),
