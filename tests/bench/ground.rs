@@ -5,11 +5,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use tempfile::TempDir;
 
 use super::bare;
 use crate::world::host::{Host, Site, plugin};
-use crate::world::kafka::{Kafka, Record};
+use crate::world::kafka::Kafka;
 
 /// Messages of the large topic.
 pub(crate) const MESSAGES: u64 = 1_000_000;
@@ -22,6 +24,13 @@ pub(crate) const PARTITIONS: i32 = 50;
 
 /// Different keys in every topic.
 pub(crate) const KEYS: u64 = 10_000;
+
+/// Bytes of a batch as Kafka's own producers make it by default. A consumer holds whole batches, however few messages
+/// of them it wants, so this is part of every figure about memory.
+pub(crate) const ORDINARY_BATCH_BYTES: u32 = 16_384;
+
+/// Bytes of a batch as large as a broker takes it by default: a bulk import.
+pub(crate) const BULK_BATCH_BYTES: u32 = 1_000_000;
 
 /// The large topic.
 pub(crate) const MILLION: &str = "million";
@@ -69,12 +78,32 @@ impl Ground {
         ground
     }
 
-    /// A new topic of so many messages.
+    /// A new topic of so many messages, in batches of `ORDINARY_BATCH_BYTES`.
     pub(crate) fn fill(&self, topic: &str, messages: u64) {
+        self.fill_in_batches(topic, messages, ORDINARY_BATCH_BYTES);
+    }
+
+    /// A new topic of so many messages, in batches of at most so many bytes.
+    pub(crate) fn fill_in_batches(&self, topic: &str, messages: u64, batch_bytes: u32) {
         self.kafka.create_topic(topic, PARTITIONS);
-        let payload = vec![b'x'; PAYLOAD_BYTES];
-        let record = |index: u64| Record::new((index % KEYS).to_string(), payload.clone());
-        self.kafka.produce(topic, (0..messages).map(record));
+        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+            .set("bootstrap.servers", self.kafka.bootstrap())
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "100")
+            .set("batch.size", batch_bytes.to_string())
+            .set("queue.buffering.max.messages", (MESSAGES * 2).to_string())
+            .set_log_level(RDKafkaLogLevel::Critical)
+            .create()
+            .expect("a producer");
+        let payload = [b'x'; PAYLOAD_BYTES];
+        for index in 0..messages {
+            let key = (index % KEYS).to_string();
+            let sent = producer.send(BaseRecord::to(topic).key(&key).payload(&payload[..]));
+            sent.map_err(|(error, _)| error).expect("the queue holds all messages");
+        }
+        producer.flush(PATIENCE).expect("the broker confirms all records");
+        let there: i64 = self.kafka.end_offsets(topic).iter().sum();
+        assert_eq!(there, messages as i64, "all messages are in the topic");
     }
 
     /// The settings' `toml`, but for the cluster's address and the admin listener.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::ground::{KEYS, ORDINARY_BATCH_BYTES, PARTITIONS, PAYLOAD_BYTES};
 use super::report::Report;
 
 pub(crate) fn describe(report: &mut Report) {
@@ -16,6 +17,10 @@ pub(crate) fn describe(report: &mut Report) {
     report.about("librdkafka", rdkafka::util::get_rdkafka_version().1);
     report.about("kafka", kafka().unwrap_or_else(|| "unknown".to_owned()));
     report.about("rustc", said("rustc", &["--version"]));
+    let topic = format!(
+        "{PARTITIONS} partitions, {KEYS} keys, {PAYLOAD_BYTES} bytes each, batches of {ORDINARY_BATCH_BYTES} bytes"
+    );
+    report.about("topics", topic);
     note_load(report, "load_before");
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::ground::{Ground, MILLION, PARTITIONS, Setup, let_pass};
+use super::ground::{BULK_BATCH_BYTES, Ground, MESSAGES, MILLION, PARTITIONS, Setup, let_pass};
 use super::process::{peak_mib, resident_mib};
 use super::report::{Report, Target};
 
@@ -13,11 +13,13 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(ground: &Ground, report: &mut Report) {
     ground.kafka.create_topic("nothing", PARTITIONS);
+    ground.fill_in_batches("bulk", MESSAGES, BULK_BATCH_BYTES);
     ground.compile("noop");
     let lag = "rate = \"11/s\"\nbuffer = 100";
     for (key, what, topic, budget, most_mib) in [
         ("idle", "resident, idle", "nothing", "", 60.0),
         ("lag", "resident, 1 M messages of lag at 11/s, buffer 100", MILLION, lag, 150.0),
+        ("lag_bulk", "  the same, produced in batches of 1 MB", "bulk", lag, 150.0),
     ] {
         let host = ground.site(&Setup { guest: "noop", topic, budget, ..Setup::default() }).start();
         host.wait_ready();

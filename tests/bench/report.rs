@@ -22,12 +22,12 @@ pub(crate) struct Target {
 impl Target {
     /// `figure` should be at least `least`.
     pub(crate) fn at_least(figure: f64, least: f64, unit: &str) -> Target {
-        Target { text: format!(">= {least} {unit}"), met: figure >= least }
+        Target { text: format!(">= {} {unit}", rounded(least)), met: figure >= least }
     }
 
     /// `figure` should be at most `most`.
     pub(crate) fn at_most(figure: f64, most: f64, unit: &str) -> Target {
-        Target { text: format!("<= {most} {unit}"), met: figure <= most }
+        Target { text: format!("<= {} {unit}", rounded(most)), met: figure <= most }
     }
 }
 
@@ -113,6 +113,11 @@ impl Report {
         std::fs::write(file, text).expect("target/bench.json can be written");
         println!("\nall raw figures: target/bench.json");
     }
+}
+
+/// A target as it is read, without the noise of binary fractions.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
 }
 
 /// The middle one.
