@@ -22,9 +22,9 @@ lint: ## format, lints, licences
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	tests/deny.sh
 
-bench: guests kafka ## the table of figures, as ratios to a bare librdkafka drain
-	$(CARGO) build --release --package gristmill --package gristmill-bench
-	target/release/gristmill-bench
+bench: guests kafka ## the table of figures, beside a bare librdkafka drain; some rows of it: make bench ONLY=b,h
+	$(CARGO) build --release --package gristmill
+	$(CARGO) bench --package gristmill-tests --bench table -- $(if $(ONLY),--only $(ONLY))
 
 guests: ## the plugins in plugins/, built to target/plugins
 	$(GUESTS)

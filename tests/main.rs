@@ -3,14 +3,32 @@
 //! The files, in the order in which a reader may want them:
 //!
 //! - `way`: messages in, outputs out, progress committed
+//! - `drain`: a backlog is drained to its end, nothing left out and nothing twice
+//! - `restart`: where a group begins, and where it goes on
+//! - `order`: what is never handled at the same time, and what comes out in order
+//! - `pace`: a rate and a concurrency are never exceeded
+//! - `backpressure`: what is held in memory is bounded
+//! - `shutdown`: signals, draining, and what is abandoned
+//! - `crash`: the host is killed, and nothing is lost
+//! - `rebalance`: hosts join and leave a group
+//! - `outage`: brokers and topics that are not there, and come back
+//! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
-//! - `demo`: the story that the product exists for
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
+mod backpressure;
 mod commands;
+mod crash;
 mod demo;
+mod drain;
+mod order;
+mod outage;
+mod pace;
+mod rebalance;
+mod restart;
+mod shutdown;
 mod tidy;
 mod unruly;
 mod way;

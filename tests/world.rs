@@ -2,6 +2,7 @@
 
 pub(crate) mod host;
 pub(crate) mod kafka;
+pub(crate) mod tally;
 
 use std::thread;
 use std::time::{Duration, Instant};

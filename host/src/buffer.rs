@@ -74,6 +74,8 @@ struct Slot {
     has_turn: bool,
     taken: usize,
     parked: usize,
+    /// Given up; stays until workers have nothing of it any more.
+    leaving: bool,
 }
 
 impl Buffer {
@@ -121,8 +123,9 @@ impl Buffer {
     /// Adds an assigned partition.
     pub fn assign(&mut self, partition: Arc<Partition>) {
         let id = partition.id;
+        let ready = VecDeque::new();
         self.slots
-            .insert(id, Slot { partition, ready: VecDeque::new(), has_turn: false, taken: 0, parked: 0 });
+            .insert(id, Slot { partition, ready, has_turn: false, taken: 0, parked: 0, leaving: false });
     }
 
     /// Takes in messages of an assigned partition, in the order of their offsets. Messages of a partition that is
@@ -232,6 +235,10 @@ impl Buffer {
         }
         let Some(slot) = self.slots.get_mut(&partition) else { return };
         slot.taken -= 1;
+        if slot.leaving && slot.taken == 0 {
+            self.slots.remove(&partition);
+            return;
+        }
         slot.queue_up(&mut self.turns);
         slot.release_if_room();
     }
@@ -286,15 +293,15 @@ impl Buffer {
                 }
                 false
             });
+            slot.leaving = true;
             if slot.taken == 0 {
                 self.slots.remove(&partition.id);
             }
         }
     }
 
-    /// Whether workers have nothing more of these partitions. Those that are revoked and drained are forgotten.
-    pub fn is_drained(&mut self, partitions: &[Arc<Partition>]) -> bool {
-        self.slots.retain(|_, slot| !(slot.partition.is_revoked() && slot.taken == 0));
+    /// Whether workers have nothing more of these partitions, which were given up.
+    pub fn is_drained(&self, partitions: &[Arc<Partition>]) -> bool {
         partitions.iter().all(|partition| !self.slots.contains_key(&partition.id))
     }
 
@@ -305,7 +312,7 @@ impl Buffer {
 
     /// The assigned partitions.
     pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
-        self.slots.values().map(|slot| &slot.partition)
+        self.slots.values().filter(|slot| !slot.leaving).map(|slot| &slot.partition)
     }
 
     /// How many lanes are held.

@@ -33,6 +33,13 @@ pub(crate) fn binary() -> PathBuf {
     binary
 }
 
+/// The settings of a plugin that runs the guest `name` on one topic, in a group named like the topic. `more` is the rest
+/// of its table, and tables of its own.
+pub(crate) fn section(name: &str, topic: &str, more: &str) -> String {
+    let component = plugin(name);
+    format!("[plugins.{name}]\ncomponent = {component:?}\ntopics = [{topic:?}]\ngroup = {topic:?}\n{more}\n")
+}
+
 /// A folder with a `gristmill.toml`; hosts started from it share what is compiled.
 pub(crate) struct Site {
     dir: TempDir,
@@ -123,23 +130,35 @@ impl Host {
 
     /// The sum of a metric's series with these labels.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.series(name, labels).iter().sum()
+    }
+
+    /// Whether the lag of so many partitions is known, and none.
+    pub(crate) fn has_no_lag(&self, partitions: usize) -> bool {
+        self.series("gristmill_lag_messages", &[]) == vec![0.0; partitions]
+    }
+
+    /// How many partitions the group has given to the host.
+    pub(crate) fn owned(&self) -> usize {
+        self.series("gristmill_committed_offset", &[])
+            .len()
+            .max(self.series("gristmill_lag_messages", &[]).len())
+    }
+
+    /// The values of a metric's series with these labels.
+    fn series(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let (status, text) = self.get("/metrics");
         assert_eq!(status, 200, "{text}");
         text.lines()
             .filter(|line| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']))
             .filter(|line| labels.iter().all(|(key, value)| line.contains(&format!("{key}=\"{value}\""))))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+            .collect()
     }
 
     /// The status and body of an admin page; status 0 when nobody answers.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         get(&self.admin, path).unwrap_or_default()
-    }
-
-    /// Where the admin listener is.
-    pub(crate) fn admin(&self) -> &str {
-        &self.admin
     }
 
     /// Log lines that hold `text`.
@@ -170,6 +189,11 @@ impl Host {
         self.end();
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let statm = fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap_or_default();
@@ -192,6 +216,8 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.end();
+        // Shown with a test that fails.
+        println!("the host at {} said:\n{}", self.admin, self.log_tail());
     }
 }
 

@@ -47,6 +47,7 @@ impl Kafka {
     }
 
     /// A broker for measuring.
+    #[allow(dead_code, reason = "what measures is another program than the tests")]
     pub(crate) fn start_for_bench() -> Kafka {
         Kafka::begin(Purpose::Bench, false)
     }

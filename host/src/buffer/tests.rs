@@ -107,6 +107,19 @@ fn a_revoked_partition_leaves_only_what_workers_have() {
 }
 
 #[test]
+fn a_partition_that_was_given_up_is_none_of_ours_and_is_forgotten() {
+    let (mut buffer, p) = assigned(Order::Key, 2);
+    push(&mut buffer, &p[0], &[(0, Some("a")), (1, Some("b"))]);
+    let run = take(&mut buffer, 2);
+    buffer.revoke(&p[..1]);
+    assert_eq!(buffer.partitions().count(), 1, "what is still in flight of it keeps no partition");
+    for message in run {
+        settle(&mut buffer, message, End::Finished);
+    }
+    assert_eq!((buffer.slots.len(), buffer.taken(), buffer.bytes()), (1, 0, 0));
+}
+
+#[test]
 fn a_full_buffer_has_no_room_and_in_flight_does_not_count() {
     let mut buffer = Buffer::new(Order::None, 2, 1 << 20);
     let partition = Partition::new("t".into(), 0);

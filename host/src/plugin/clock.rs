@@ -11,10 +11,17 @@ use wasmtime_wasi::p3::bindings::clocks::monotonic_clock as p3;
 use super::guest::Guest;
 use crate::timer::wait_until;
 
-/// Puts the precise clock in the place of wasmtime-wasi's, for WASI 0.2 and 0.3.
+/// Puts the precise clock in the place of wasmtime-wasi's, for WASI 0.2.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     p2::add_to_linker::<Guest, Clock>(linker, |guest| guest)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Puts the precise clock in the place of wasmtime-wasi's, for WASI 0.3.
+pub(super) fn link_concurrent(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
     p3::add_to_linker::<Guest, Clock>(linker, |guest| guest)?;
     linker.allow_shadowing(false);
     Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use wasmtime::component::Linker;
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::cache::Cache;
 use super::guest::{self, Guest};
@@ -48,9 +48,11 @@ const STACK_BYTES: usize = WASM_STACK_BYTES + 1024 * 1024;
 
 /// What all plugins share. One per host; its thread ends with it.
 pub struct Engine {
-    pub(super) wasm: wasmtime::Engine,
-    pub(super) linker: Linker<Guest>,
-    pub(super) cache: Cache,
+    /// For components that know nothing of async: wasmtime then keeps no books of tasks, which would cost each message
+    /// more than its handling (measured: half of the time of a no-op handler).
+    pub(super) plain: Arc<Realm>,
+    /// For all others.
+    pub(super) concurrent: Arc<Realm>,
     /// Worker threads of the host.
     pub(super) threads: usize,
     _epochs: Epochs,
@@ -59,14 +61,36 @@ pub struct Engine {
 impl Engine {
     /// An engine with room for every plugin's workers. Fails when the machine refuses the address space.
     pub fn new(host: &config::Host, plugins: &[config::Plugin]) -> anyhow::Result<Arc<Self>> {
-        let wasm = wasmtime::Engine::new(&settings(plugins)).map_err(anyhow::Error::from).context(
+        let plain = Realm::new(host, settings(plugins).concurrency_support(false), guest::link)?;
+        let concurrent =
+            Realm::new(host, settings(plugins).wasm_component_model_async(true), guest::link_concurrent)?;
+        let epochs = Epochs::start([&plain.wasm, &concurrent.wasm]);
+        let epochs = epochs.context("failed to start the thread that ends epochs")?;
+        let (plain, concurrent) = (Arc::new(plain), Arc::new(concurrent));
+        Ok(Arc::new(Self { plain, concurrent, threads: host.threads, _epochs: epochs }))
+    }
+}
+
+/// A compiler, a pool of instances, and what may be imported; components of one cannot run in another.
+pub(super) struct Realm {
+    pub(super) wasm: wasmtime::Engine,
+    pub(super) linker: Linker<Guest>,
+    pub(super) cache: Cache,
+}
+
+impl Realm {
+    fn new(
+        host: &config::Host,
+        settings: &Config,
+        link: fn(&mut Linker<Guest>) -> wasmtime::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let wasm = wasmtime::Engine::new(settings).map_err(anyhow::Error::from).context(
             "failed to reserve memory for the plugins' instances; lower `concurrency` or `memory`",
         )?;
         let mut linker = Linker::new(&wasm);
-        guest::link(&mut linker).map_err(anyhow::Error::from).context("failed to provide WASI")?;
+        link(&mut linker).map_err(anyhow::Error::from).context("failed to provide WASI")?;
         let cache = Cache::open(&host.data, &wasm);
-        let epochs = Epochs::start(&wasm).context("failed to start the thread that ends epochs")?;
-        Ok(Arc::new(Self { wasm, linker, cache, threads: host.threads, _epochs: epochs }))
+        Ok(Self { wasm, linker, cache })
     }
 }
 
@@ -95,8 +119,7 @@ fn settings(plugins: &[config::Plugin]) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
-        .async_stack_size(STACK_BYTES)
-        .wasm_component_model_async(true);
+        .async_stack_size(STACK_BYTES);
     if memories > WIDE_MEMORIES_MAX {
         config.memory_reservation(memory as u64);
     }
@@ -111,14 +134,13 @@ struct Epochs {
 }
 
 impl Epochs {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+    fn start(engines: [&wasmtime::Engine; 2]) -> std::io::Result<Self> {
         let (running, ended) = mpsc::channel::<()>();
-        let engine = engine.weak();
+        let engines = engines.map(wasmtime::Engine::weak);
         let tick = Duration::from_millis(EPOCH_TICK_MS);
         let run = move || {
             while ended.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
-                let Some(engine) = engine.upgrade() else { break };
-                engine.increment_epoch();
+                engines.iter().filter_map(EngineWeak::upgrade).for_each(|engine| engine.increment_epoch());
             }
         };
         let thread = std::thread::Builder::new().name("epochs".into()).spawn(run)?;

@@ -9,10 +9,10 @@ use wasmtime_wasi_config::WasiConfigVariables;
 
 use super::cache::hex;
 use super::compose::compose;
-use super::engine::Engine;
+use super::engine::{Engine, Realm};
 use super::guest::{Guest, Slot};
 use super::inspect::{
-    ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect, unknown_import,
+    ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect, unknown_import, wrong_type,
 };
 use super::instance::{Instance, NoInstance};
 use super::log::PluginLog;
@@ -46,6 +46,7 @@ pub struct Generation {
 /// What every instance of a generation is made of.
 pub(super) struct Version {
     pub(super) engine: Arc<Engine>,
+    pub(super) realm: Arc<Realm>,
     pub(super) plugin: config::Plugin,
     pub(super) kind: Kind,
     pub(super) digest: String,
@@ -86,12 +87,16 @@ impl Generation {
         capabilities: &Grants,
     ) -> Result<Arc<Self>, Refusal> {
         let sum: [u8; 32] = Sha256::digest(wasm).into();
-        let (component, kind) = match engine.cache.load(&engine.wasm, &sum) {
-            Some(compiled) => compiled,
+        let kept = [&engine.plain, &engine.concurrent].into_iter().find_map(|realm| {
+            let (component, kind) = realm.cache.load(&realm.wasm, &sum)?;
+            Some((realm, component, kind))
+        });
+        let (realm, component, kind) = match kept {
+            Some(kept) => kept,
             None => compile(engine, wasm, &sum)?,
         };
         check_memory(&component, plugin.budget.memory)?;
-        let mut linker = engine.linker.clone();
+        let mut linker = realm.linker.clone();
         let granted = capabilities.link(&mut linker);
         granted.map_err(|error| {
             Refusal::one(
@@ -111,6 +116,7 @@ impl Generation {
         let lifecycle = export(LIFECYCLE, "start").zip(export(LIFECYCLE, "stop"));
         let version = Version {
             engine: engine.clone(),
+            realm: realm.clone(),
             plugin: plugin.clone(),
             kind,
             digest: digest(&sum),
@@ -178,14 +184,11 @@ fn digest(sum: &[u8; 32]) -> String {
     format!("sha256:{}", hex(sum))
 }
 
-fn wrong_type(error: wasmtime::Error) -> Refusal {
-    Refusal::one(
-        format!("its handler is not what `gristmill:plugin@0.1.0` says it is: {error:#}"),
-        "build the plugin against this host's WIT",
-    )
-}
-
-fn compile(engine: &Engine, wasm: &[u8], sum: &[u8; 32]) -> Result<(Component, Kind), Refusal> {
+fn compile<'a>(
+    engine: &'a Engine,
+    wasm: &[u8],
+    sum: &[u8; 32],
+) -> Result<(&'a Arc<Realm>, Component, Kind), Refusal> {
     let kind = inspect(wasm, digest(sum))?.kind;
     let composed = match kind {
         Kind::Handler => compose(wasm).map_err(|error| {
@@ -196,14 +199,20 @@ fn compile(engine: &Engine, wasm: &[u8], sum: &[u8; 32]) -> Result<(Component, K
         })?,
         Kind::AsyncHandler | Kind::Batcher => wasm.to_vec(),
     };
-    let component = Component::new(&engine.wasm, &composed).map_err(|error| {
+    let compile = |realm: &'a Arc<Realm>| Component::new(&realm.wasm, &composed).map(|code| (realm, code));
+    let compiled = match kind {
+        Kind::AsyncHandler => compile(&engine.concurrent),
+        // A handler may still import something async; that is known when the plain realm refuses it.
+        Kind::Handler | Kind::Batcher => compile(&engine.plain).or_else(|_| compile(&engine.concurrent)),
+    };
+    let (realm, component) = compiled.map_err(|error| {
         Refusal::one(
             format!("the component cannot be compiled: {error:#}"),
             "it may use features of WebAssembly that this host does not know",
         )
     })?;
-    engine.cache.store(&component, kind, sum);
-    Ok((component, kind))
+    realm.cache.store(&component, kind, sum);
+    Ok((realm, component, kind))
 }
 
 /// `component` with everything that it imports, or all of its imports that nobody provides. The linker names one

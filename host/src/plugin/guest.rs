@@ -72,10 +72,16 @@ impl WasiView for Guest {
     }
 }
 
+/// What only plugins that know async may import, beside everything else.
+pub(super) fn link_concurrent(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    link(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    super::clock::link_concurrent(linker)
+}
+
 /// Everything that every plugin may import.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi::p3::add_to_linker(linker)?;
     clock::link(linker)?;
     wasmtime_wasi_config::add_to_linker(linker, |guest: &mut Guest| WasiConfig::from(&*guest.settings))?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;

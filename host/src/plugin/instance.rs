@@ -47,7 +47,7 @@ impl Instance {
         let watch = Arc::new(Watch::new(budget.timeout, budget.cpu, version.metrics.clone()));
         let memory = MemoryLimit::new(budget.memory, version.runner.is_some(), version.metrics.clone());
         let guest = Guest::new(memory, watch.clone(), version.log.clone(), version.settings.clone());
-        let mut store = Store::new(&version.engine.wasm, guest);
+        let mut store = Store::new(&version.realm.wasm, guest);
         store.limiter(|guest| &mut guest.memory);
         store.epoch_deadline_callback(on_epoch);
         store.set_epoch_deadline(1);

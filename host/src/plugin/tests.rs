@@ -355,17 +355,20 @@ fn compiled_code_is_kept_and_a_damaged_file_is_ignored() {
     let whole = std::fs::read(file).unwrap();
     let engine = world.engine();
     let sum = super::cache::tests_sum(&wasm);
-    assert!(engine.cache.load(&engine.wasm, &sum).is_some());
+    assert!(engine.plain.cache.load(&engine.plain.wasm, &sum).is_some());
 
     let mut damaged = whole.clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     for bad in [&damaged[..], &whole[..10], b"", b"\x7fELF"] {
         std::fs::write(file, bad).unwrap();
-        assert!(engine.cache.load(&engine.wasm, &sum).is_none());
+        assert!(engine.plain.cache.load(&engine.plain.wasm, &sum).is_none());
         let mut worker = world.worker(&wasm);
         assert_eq!(letters(&on_one_thread(worker.handle(run(2).0))), "dd");
-        assert!(engine.cache.load(&engine.wasm, &sum).is_some(), "the file was not written again");
+        assert!(
+            engine.plain.cache.load(&engine.plain.wasm, &sum).is_some(),
+            "the file was not written again"
+        );
     }
 }
 

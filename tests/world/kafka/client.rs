@@ -34,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) payload: Option<Vec<u8>>,
     /// None: by the key, or any.
     pub(crate) partition: Option<i32>,
+    /// Milliseconds since the Unix epoch. None: now.
+    pub(crate) timestamp: Option<i64>,
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -52,6 +54,10 @@ impl Record {
 
     pub(crate) fn on_partition(self, partition: i32) -> Record {
         Record { partition: Some(partition), ..self }
+    }
+
+    pub(crate) fn at(self, timestamp: i64) -> Record {
+        Record { timestamp: Some(timestamp), ..self }
     }
 
     pub(crate) fn with_header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Record {
@@ -265,6 +271,7 @@ fn send<'a>(
     base.key = record.key.as_deref();
     base.payload = record.payload.as_deref();
     base.partition = record.partition;
+    base.timestamp = record.timestamp;
     if !record.headers.is_empty() {
         base.headers = Some(record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: value.as_deref() })

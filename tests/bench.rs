@@ -1,0 +1,68 @@
+//! The rows of the table, in their order, and the ground that they are measured on.
+//!
+//! - `throughput`: (a) bare librdkafka, (b) the host without outputs, (c) with one output each
+//! - `stages`: (d) where the time of a message goes
+//! - `pace`: (e) whether starts keep to the rate
+//! - `start`: (f) from the start of the process to the first message
+//! - `memory`: (g) resident memory, idle and under lag
+//! - `waiting`: (h) messages that wait, many at once
+//! - `bare` is the drain of (a), `ground` the broker with its topics and the hosts, `process` what the system says of
+//!   a process, `machine` where all of this ran, and `report` the table and the JSON
+
+mod bare;
+mod ground;
+mod machine;
+mod memory;
+mod pace;
+mod process;
+mod report;
+mod stages;
+mod start;
+mod throughput;
+mod waiting;
+
+use ground::Ground;
+use report::Report;
+
+/// Measures a row.
+type Measure = fn(&Ground, &mut Report);
+
+/// Which rows are wanted.
+pub(crate) struct Rows(Option<Vec<String>>);
+
+impl Rows {
+    /// `--only b,h`, or all.
+    pub(crate) fn from_args(arguments: impl Iterator<Item = String>) -> Rows {
+        let mut only = arguments.skip_while(|argument| argument != "--only").skip(1);
+        Rows(only.next().map(|rows| rows.split(',').map(|row| row.trim().to_owned()).collect()))
+    }
+
+    fn want(&self, row: &str) -> bool {
+        self.0.as_ref().is_none_or(|rows| rows.iter().any(|wanted| wanted == row))
+    }
+}
+
+/// Measures the rows that are wanted, prints the table and writes the JSON.
+pub(crate) fn run(rows: &Rows) {
+    let mut report = Report::default();
+    machine::describe(&mut report);
+    let ground = Ground::prepare();
+    if ["a", "b", "c"].iter().any(|row| rows.want(row)) {
+        throughput::measure(&ground, rows, &mut report);
+    }
+    let rest: [(&str, Measure); 5] = [
+        ("d", stages::measure),
+        ("e", pace::measure),
+        ("f", start::measure),
+        ("g", memory::measure),
+        ("h", waiting::measure),
+    ];
+    for (row, measure) in rest {
+        if rows.want(row) {
+            measure(&ground, &mut report);
+        }
+    }
+    machine::note_load(&mut report, "load_after");
+    report.print();
+    report.write();
+}
