@@ -190,7 +190,7 @@ impl Buffer {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let Some(slot) = self.slots.get_mut(&lane.slot) else { continue };
             let following = lane.queue.len().min(max - run.len());
-            lane.taken += following;
+            lane.taken += following as u32;
             slot.taken += following;
             run.extend(lane.queue.drain(..following).map(|delivery| RunMessage::new(id, delivery)));
         }
@@ -215,7 +215,7 @@ impl Buffer {
                         slot.ready.push_front((lane, delivery));
                     }
                 } else if let Some(lane) = self.lanes.get_mut(&lane) {
-                    lane.given_back.push_back(delivery);
+                    lane.given_back.push(delivery);
                 }
             }
             End::Parked(reason) => {

@@ -72,6 +72,12 @@ impl Batch {
         Self { topic, partition, fetched_at, arena: Vec::new(), records: Vec::new(), headers: Vec::new() }
     }
 
+    /// Makes place for so many more records, so that they are copied without moving those before them.
+    pub fn reserve(&mut self, records: usize, bytes: usize) {
+        self.records.reserve(records);
+        self.arena.reserve(bytes);
+    }
+
     /// Copies one record to the end of the batch. `timestamp` is in milliseconds since the Unix epoch.
     pub fn push<'a>(
         &mut self,

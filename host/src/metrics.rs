@@ -87,7 +87,7 @@ impl LocalHistogram {
 pub struct PartitionGauges {
     /// Messages in Kafka that are not finished; none while the end of the partition is not known.
     pub lag_messages: Option<i64>,
-    /// The offset last given to Kafka to commit.
+    /// The offset that Kafka has confirmed last.
     pub committed_offset: Option<i64>,
 }
 

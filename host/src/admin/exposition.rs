@@ -195,7 +195,7 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     ("gristmill_lag_messages", "Messages in Kafka that are not finished", Gauge, &|family, m| {
         each_partition(family, m, |gauges| gauges.lag_messages)
     }),
-    ("gristmill_committed_offset", "Offset last given to Kafka to commit", Gauge, &|family, m| {
+    ("gristmill_committed_offset", "Offset that Kafka has confirmed last", Gauge, &|family, m| {
         each_partition(family, m, |gauges| gauges.committed_offset)
     }),
     (

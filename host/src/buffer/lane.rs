@@ -54,20 +54,27 @@ pub(super) struct Lane {
     /// The partition (its id) that the lane belongs to.
     pub(super) slot: u64,
     /// Messages of it that a worker has.
-    pub(super) taken: usize,
+    pub(super) taken: u32,
     /// Its head stands among the partition's ready ones.
     pub(super) head_ready: bool,
     /// What waits behind, in order.
     pub(super) queue: VecDeque<Delivery>,
     /// What came back unstarted while other messages of the lane were still with the worker.
-    pub(super) given_back: VecDeque<Delivery>,
-    parked: Option<ParkedLane>,
+    pub(super) given_back: Vec<Delivery>,
+    /// In a box, so that the many lanes that are not parked stay small.
+    parked: Option<Box<ParkedLane>>,
 }
 
 impl Lane {
     pub(super) fn new(slot: u64) -> Self {
-        let (queue, given_back) = (VecDeque::new(), VecDeque::new());
-        Self { slot, taken: 0, head_ready: false, queue, given_back, parked: None }
+        Self {
+            slot,
+            taken: 0,
+            head_ready: false,
+            queue: VecDeque::new(),
+            given_back: Vec::new(),
+            parked: None,
+        }
     }
 
     /// Whether a new message has to queue.
@@ -81,13 +88,13 @@ impl Lane {
 
     /// Holds the lane because of `delivery`, which stays its first message.
     pub(super) fn park(&mut self, delivery: Delivery, parked: ParkedLane) {
-        self.given_back.push_back(delivery);
-        self.parked = Some(parked);
+        self.given_back.push(delivery);
+        self.parked = Some(Box::new(parked));
     }
 
     /// Puts what came back before what never left.
     pub(super) fn restore(&mut self) {
-        while let Some(delivery) = self.given_back.pop_back() {
+        while let Some(delivery) = self.given_back.pop() {
             self.queue.push_front(delivery);
         }
     }
@@ -107,6 +114,6 @@ impl Lane {
 
     pub(super) fn shown(&self) -> Option<ParkedLane> {
         let parked = self.parked.as_ref()?;
-        Some(ParkedLane { messages: self.queue.len() + self.given_back.len(), ..parked.clone() })
+        Some(ParkedLane { messages: self.queue.len() + self.given_back.len(), ..(**parked).clone() })
     }
 }

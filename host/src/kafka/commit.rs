@@ -82,6 +82,17 @@ pub(super) fn ask_ends(consumer: &Member, readers: &mut Readers, limit: Duration
     }
 }
 
+/// Notes what Kafka has confirmed.
+pub(super) fn note_confirmed(consumer: &Member, readers: &mut Readers) {
+    for (topic, number, offset) in consumer.context().take_confirmed() {
+        let of_it =
+            |reader: &&mut Reader| *reader.partition.topic == *topic && reader.partition.number == number;
+        if let Some(reader) = readers.iter_mut().find(of_it) {
+            reader.committed = Some(offset);
+        }
+    }
+}
+
 /// Shows how far each partition is, and how far from its end.
 pub(super) fn show(consumer: &Member, readers: &Readers, metrics: &PluginMetrics) {
     for reader in readers.iter() {
@@ -89,7 +100,7 @@ pub(super) fn show(consumer: &Member, readers: &Readers, metrics: &PluginMetrics
         let watermark = partition.progress().watermark();
         let end = native::cached_end(consumer, &partition.topic, partition.number).max(reader.end);
         metrics.update_partition(&partition.topic, partition.number, |gauges| {
-            gauges.committed_offset = reader.stored.or(gauges.committed_offset);
+            gauges.committed_offset = reader.committed;
             gauges.lag_messages = end.zip(watermark).map(|(end, watermark)| (end - watermark).max(0));
         });
     }
@@ -102,9 +113,10 @@ pub(super) fn commit(consumer: &Arc<Member>, readers: &Readers, limit: Duration)
         Some((reader, watermark))
     });
     let offsets = list(watermarks);
-    if offsets.count() == 0 || consumer.assignment_lost() {
+    if offsets.count() == 0 {
         return Ok(());
     }
+    anyhow::ensure!(!consumer.assignment_lost(), "the group has given the partitions to others");
     native::commit(consumer, &offsets, limit)
 }
 

@@ -177,6 +177,7 @@ impl KafkaSource {
             self.ends_asked_at = Instant::now();
             commit::ask_ends(&self.consumer, &mut self.readers, Duration::from_millis(ENDS_MS_MAX));
         }
+        commit::note_confirmed(&self.consumer, &mut self.readers);
         commit::show(&self.consumer, &self.readers, &self.metrics);
     }
 

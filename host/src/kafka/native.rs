@@ -66,8 +66,8 @@ impl PartitionQueue {
         Ok(Self { queue, taken: Vec::with_capacity(BATCH_MESSAGES_MAX), next: 0, _bell: bell })
     }
 
-    /// The oldest message that was not popped yet; takes up to `wanted` more when there is none at hand.
-    pub(super) fn front(&mut self, wanted: usize) -> Option<Record<'_>> {
+    /// Takes up to `wanted` messages when there is none at hand; returns how many are.
+    pub(super) fn fill(&mut self, wanted: usize) -> usize {
         if self.next == self.taken.len() {
             self.taken.clear();
             self.next = 0;
@@ -80,6 +80,12 @@ impl PartitionQueue {
                 self.taken.set_len(usize::try_from(count).unwrap_or(0));
             }
         }
+        self.taken.len() - self.next
+    }
+
+    /// The oldest message that was not popped yet; takes up to `wanted` more when there is none at hand.
+    pub(super) fn front(&mut self, wanted: usize) -> Option<Record<'_>> {
+        self.fill(wanted);
         // SAFETY: a message from `next` on is alive until it is popped, which needs `&mut self`.
         self.taken.get(self.next).map(|&message| Record { message: unsafe { &*message } })
     }

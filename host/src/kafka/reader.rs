@@ -18,14 +18,19 @@ pub(super) const BATCH_MESSAGES_MAX: usize = 256;
 /// again, because what fills the buffer may be parked and never go.
 const LARGE_MESSAGE_PATIENCE_MS: u128 = 1_000;
 
+/// Most bytes set aside for a batch before its messages are seen.
+const ARENA_BYTES_AHEAD_MAX: usize = 64 * 1024;
+
 /// One assigned partition.
 pub(super) struct Reader {
     pub(super) partition: Arc<Partition>,
     pub(super) queue: PartitionQueue,
     /// Not read any more: it is about to be given up.
     pub(super) revoked: bool,
-    /// The watermark that Kafka was last told.
+    /// The watermark that librdkafka was last given to send.
     pub(super) stored: Option<i64>,
+    /// The watermark that Kafka has confirmed.
+    pub(super) committed: Option<i64>,
     /// The offset behind the last message that was handed out; where reading began before the first.
     pub(super) handed_out: i64,
     /// Offsets went backwards (the topic was made anew, or offsets were out of range), so that librdkafka's
@@ -46,6 +51,7 @@ impl Reader {
             queue,
             revoked: false,
             stored,
+            committed: stored,
             handed_out,
             rewound: false,
             end: None,
@@ -68,6 +74,7 @@ impl Reader {
     fn read(&mut self, wanted: usize, room: Room, errors: &mut Vec<String>) -> Option<Batch> {
         let mut batch: Option<Batch> = None;
         let mut left_bytes = room.bytes;
+        let more = self.queue.fill(wanted);
         for taken in 0..wanted {
             let Some(record) = self.queue.front(wanted - taken) else { break };
             if let Some((code, text)) = record.error() {
@@ -85,7 +92,11 @@ impl Reader {
             }
             left_bytes = left_bytes.saturating_sub(size);
             let batch = batch.get_or_insert_with(|| {
-                Batch::new(self.partition.topic.clone(), self.partition.number, Instant::now())
+                let mut batch =
+                    Batch::new(self.partition.topic.clone(), self.partition.number, Instant::now());
+                // Neighbours are of a size, more often than not; what is wrong with that costs a copy.
+                batch.reserve(more, (size * more).min(left_bytes).min(ARENA_BYTES_AHEAD_MAX));
+                batch
             });
             let offset = record.offset();
             batch.push(offset, record.timestamp(), (record.key(), record.payload()), record.headers());

@@ -11,7 +11,7 @@ use crate::message::Batch;
 use crate::metrics::ThrottledBy;
 
 /// How long leaving the group may take after the drain; a broker that does not answer must not hold up the end.
-const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(3);
+const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// Partitions that are to be given up once nothing of them is in flight, or at the deadline.
 struct Leaving {

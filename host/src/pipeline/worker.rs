@@ -22,6 +22,14 @@ const RESCUE_AFTER: Duration = Duration::from_millis(2);
 /// that all go at once.
 pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> Option<Run> {
     let idle = shared.wait_for_work();
+    // The usual case under load: there is work, and no need to queue for it.
+    let longest = |worker: &Worker| worker.longest_run().min(shared.run_length());
+    if worker.is_prepared()
+        && !shared.is_stopping()
+        && let Take::Run(messages) = shared.try_take(longest(worker))
+    {
+        return Some(Run::new(messages, shared.stopping.clone()));
+    }
     let turn = shared.turn.lock().await;
     let messages = loop {
         if shared.is_stopping() {
@@ -31,8 +39,7 @@ pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker, timer: T
         if !worker.is_prepared() && shared.decisions().buffer.has_ready() && !worker.prepare().await {
             continue;
         }
-        let longest = worker.longest_run().min(shared.run_length());
-        match shared.try_take(longest) {
+        match shared.try_take(longest(worker)) {
             Take::Run(messages) => break messages,
             Take::Nothing => wait_for_work(shared).await,
             Take::NotBefore(then) => wait_for_permit(shared, timer, then).await,

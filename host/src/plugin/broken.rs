@@ -15,9 +15,6 @@ use crate::outcome::{Failure, TrapKind};
 /// as long as a log line may be, and the advice after them.
 const LAST_WORDS_BYTES_MAX: usize = 12 * 1024;
 
-/// Most bytes kept of one of its lines.
-const LAST_LINE_BYTES_MAX: usize = LAST_WORDS_BYTES_MAX / 4;
-
 /// How and why a guest was broken off.
 #[derive(Clone, Debug)]
 pub(super) struct Broken {
@@ -92,9 +89,8 @@ pub(super) struct LastWords {
 }
 
 impl LastWords {
-    /// Notes a line; of a very long one the beginning.
+    /// Notes a line, no longer than a line of the log.
     pub(super) fn note(&self, line: &str) {
-        let line = &line[..line.floor_char_boundary(LAST_LINE_BYTES_MAX)];
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if text.len() + line.len() > LAST_WORDS_BYTES_MAX {
             text.clear();
@@ -158,16 +154,5 @@ mod tests {
         assert_eq!(telling_line("panic: nil map\n\ngoroutine 1 [running]:").unwrap(), "panic: nil map");
         assert_eq!(telling_line("Traceback:\n  File x\nValueError: bad\n").unwrap(), "ValueError: bad");
         assert_eq!(telling_line("\n"), None);
-    }
-
-    #[test]
-    fn of_a_very_long_line_the_beginning_is_kept() {
-        let words = LastWords::default();
-        words.note("thread '<unnamed>' (1) panicked at src/lib.rs:7:5:");
-        words.note(&"long story ".repeat(10_000));
-        words.note("note: run with `RUST_BACKTRACE=1`");
-        let said = words.take().unwrap();
-        assert!(said.contains("src/lib.rs:7:5: long story"), "{said}");
-        assert!(said.len() < LAST_WORDS_BYTES_MAX, "{}", said.len());
     }
 }

@@ -210,6 +210,15 @@ mod tests {
     use std::cell::RefCell;
 
     #[test]
+    fn a_plugin_that_says_too_much_is_not_written() {
+        let log = PluginLog::new("chatty".into());
+        // Ends when the limit has bitten: a line is dropped as soon as lines come faster than they may.
+        while log.limit.allow(|_| {}) {
+            log.host("again");
+        }
+    }
+
+    #[test]
     fn lines_come_together_over_writes_and_long_ones_are_cut() {
         let told = RefCell::new(Vec::new());
         let tell = |text: &str| told.borrow_mut().push(text.to_owned());
