@@ -85,7 +85,8 @@ pub(super) fn ask_ends(consumer: &Member, readers: &mut Readers, limit: Duration
 /// Notes what Kafka has confirmed.
 pub(super) fn note_confirmed(consumer: &Member, readers: &mut Readers) {
     for (topic, number, offset) in consumer.context().take_confirmed() {
-        let of_it = |reader: &&mut Reader| *reader.partition.topic == *topic && reader.partition.number == number;
+        let of_it =
+            |reader: &&mut Reader| *reader.partition.topic == *topic && reader.partition.number == number;
         if let Some(reader) = readers.iter_mut().find(of_it) {
             reader.committed = Some(offset);
         }

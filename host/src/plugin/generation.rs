@@ -12,7 +12,7 @@ use super::compose::compose;
 use super::engine::{Engine, Realm};
 use super::guest::{Guest, Slot};
 use super::inspect::{
-    ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect, unknown_import,
+    ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect, unknown_import, wrong_type,
 };
 use super::instance::{Instance, NoInstance};
 use super::log::PluginLog;
@@ -182,13 +182,6 @@ impl Generation {
 
 fn digest(sum: &[u8; 32]) -> String {
     format!("sha256:{}", hex(sum))
-}
-
-fn wrong_type(error: wasmtime::Error) -> Refusal {
-    Refusal::one(
-        format!("its handler is not what `gristmill:plugin@0.1.0` says it is: {error:#}"),
-        "build the plugin against this host's WIT",
-    )
 }
 
 fn compile<'a>(

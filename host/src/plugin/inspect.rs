@@ -226,6 +226,14 @@ fn other_version(does: &str, name: &str) -> Flaw {
     }
 }
 
+/// The refusal of a component whose handler has the right name and another type.
+pub(super) fn wrong_type(error: wasmtime::Error) -> Refusal {
+    Refusal::one(
+        format!("its handler is not what `gristmill:plugin@0.1.0` says it is: {error:#}"),
+        "build the plugin against this host's WIT",
+    )
+}
+
 /// Refuses a component that could never start under the budget.
 pub(super) fn check_memory(component: &Component, budget: usize) -> Result<(), Refusal> {
     let pages = component.resources_required().and_then(|needed| needed.max_initial_memory_size);
