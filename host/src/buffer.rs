@@ -26,6 +26,9 @@ pub const SPAN_MESSAGES_MAX: usize = 131_072;
 /// the partition is not read: parked messages live outside `buffer`, so this is what bounds their memory.
 pub const PARKED_MESSAGES_MAX: usize = 10_000;
 
+/// How many turns of one partition after another fill the buffer.
+const TURNS: usize = 32;
+
 /// A lane that is held, as it is shown.
 #[derive(Clone, Debug)]
 pub struct ParkedLane {
@@ -98,8 +101,12 @@ impl Buffer {
     /// How much may be taken from Kafka. `in_flight` of the taken messages are being handled right now: those
     /// count against the concurrency, not against the buffer.
     pub fn room(&self, in_flight: usize) -> Room {
+        let turn = (self.messages_max / TURNS).max(1);
+        let free = self.messages_max.saturating_sub(self.messages(in_flight));
         Room {
-            messages: self.messages_max.saturating_sub(self.messages(in_flight)),
+            // Less than a turn is no room: taking one message at a time costs more than its handling.
+            messages: if free < turn { 0 } else { free },
+            turn,
             bytes: self.bytes_max.saturating_sub(self.bytes),
             empty: self.waiting + self.taken == 0,
         }

@@ -14,6 +14,9 @@ use crate::outcome::OutputRecord;
 pub struct Room {
     /// Messages.
     pub messages: usize,
+    /// Messages that one partition may take at its turn, if there are as many: a part of the whole buffer that is
+    /// small enough for all partitions to get theirs, and large enough that a turn is worth taking.
+    pub turn: usize,
     /// Bytes, as `MessageRef::size_bytes` counts them.
     pub bytes: usize,
     /// Nothing is in the buffer, so there will never be more room than this: one message may be larger.

@@ -79,7 +79,7 @@ fn thread_cpu() -> Duration {
 
 /// Drains the topic through the source alone. CPU of the thread and wall clock, in ns a message.
 fn intake(config: &Config) -> (f64, f64) {
-    let room = Room { messages: BUFFER, bytes: 16 << 20, empty: true };
+    let room = Room { messages: BUFFER, turn: BUFFER / 32, bytes: 16 << 20, empty: true };
     let source = KafkaSource::connect(&config.plugins[0], Arc::default()).expect("a source");
     let mut source: Box<dyn Source> = Box::new(source);
     let (mut messages, mut began) = (0, None);

@@ -25,11 +25,7 @@ pub(super) fn check_shared(kafka: Option<&file::Kafka>, report: &mut Report) {
 }
 
 /// Overlays `[kafka]` with a plugin's own: brokers and `create_topics` replace, options are merged key by key.
-pub(super) fn overlay(
-    shared: &Field<file::Kafka>,
-    own: &Field<file::Kafka>,
-    report: &mut Report,
-) -> Cluster {
+pub(super) fn overlay(shared: &Field<file::Kafka>, own: &Field<file::Kafka>, report: &mut Report) -> Cluster {
     let (shared, own) = (shared.value(), own.value());
     own.iter().for_each(|own| check_table(own, report));
     let layers = || [own, shared].into_iter().flatten();

@@ -25,6 +25,9 @@ use crate::metrics::PluginMetrics;
 /// How long to wait for the bell. Only a safety net, and the pace of what changes with time alone.
 const WAIT_MS_MAX: u64 = 100;
 
+/// How long messages are read before events are looked at, in ms: a look costs as much as some messages.
+const ATTEND_INTERVAL_MS: u64 = 1;
+
 /// How often progress is told to librdkafka, in ms: a tenth of the time in which librdkafka tells Kafka, so that it
 /// adds little to what is repeated after a crash, and costs nothing against thousands of messages.
 const STORE_INTERVAL_MS: u64 = 100;
@@ -57,6 +60,7 @@ pub struct KafkaSource {
     /// Why the consumer cannot go on, once it cannot.
     pub(super) broken: Option<String>,
     opened_at: Instant,
+    attended_at: Instant,
     stored_at: Instant,
     ends_asked_at: Instant,
     /// Stands last, so that it is dropped after all that holds the consumer.
@@ -111,14 +115,16 @@ impl KafkaSource {
             consumer,
             broken: None,
             opened_at: now,
+            attended_at: now,
             stored_at: now,
             ends_asked_at: now,
             leaving: Leaving::default(),
         })
     }
 
-    /// What there is to say without waiting.
-    fn step(&mut self, room: Room) -> Option<Event> {
+    /// Looks at everything but messages, and says what there is to say of it.
+    fn attend(&mut self, now: Instant) -> Option<Event> {
+        self.attended_at = now;
         self.serve_events();
         if self.broken.is_some()
             && let Some(event) = self.reopen()
@@ -131,11 +137,11 @@ impl KafkaSource {
         if let Some(event) = self.health.look(&self.consumer, &self.subscription.topics) {
             return Some(event);
         }
-        if self.stored_at.elapsed() >= Duration::from_millis(STORE_INTERVAL_MS) {
-            self.stored_at = Instant::now();
+        if now - self.stored_at >= Duration::from_millis(STORE_INTERVAL_MS) {
+            self.stored_at = now;
             self.make_durable();
         }
-        self.read(room)
+        None
     }
 
     /// Has librdkafka say what it has to say; it all ends up in the context.
@@ -161,9 +167,9 @@ impl KafkaSource {
         }
     }
 
-    fn read(&mut self, room: Room) -> Option<Event> {
+    fn read(&mut self, room: Room, now: Instant) -> Option<Event> {
         let mut errors = Vec::new();
-        let batch = self.readers.read(room, &mut errors);
+        let batch = self.readers.read(room, now, &mut errors);
         errors.into_iter().for_each(|text| self.health.note_refusal(text));
         let (partition, batch) = batch?;
         self.health.note_messages();
@@ -227,7 +233,16 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn next(&mut self, room: Room) -> Event {
-        if let Some(event) = self.step(room) {
+        let now = Instant::now();
+        let is_due = now - self.attended_at >= Duration::from_millis(ATTEND_INTERVAL_MS);
+        if is_due && let Some(event) = self.attend(now) {
+            return event;
+        }
+        if let Some(event) = self.read(room, now) {
+            return event;
+        }
+        // Nothing to read: whatever rang the bell is looked at now.
+        if !is_due && let Some(event) = self.attend(now) {
             return event;
         }
         self.bell.wait(Duration::from_millis(WAIT_MS_MAX));

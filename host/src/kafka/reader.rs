@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::native::{PartitionQueue, Record};
 use crate::ack::Partition;
 use crate::edge::Room;
-use crate::message::{Batch, MESSAGE_OVERHEAD_BYTES};
+use crate::message::{Batch, HeaderRef, MESSAGE_OVERHEAD_BYTES};
 
 /// Most messages taken from a queue in one call. 16 already amortise the call's lock; beyond 256 nothing is gained
 /// (measured) and the messages taken but not yet copied would pin more of librdkafka's fetch buffers.
@@ -71,7 +71,7 @@ impl Reader {
     }
 
     /// Copies messages into a batch while there is room, at most `wanted`.
-    fn read(&mut self, wanted: usize, room: Room, errors: &mut Vec<String>) -> Option<Batch> {
+    fn read(&mut self, wanted: usize, room: Room, now: Instant, errors: &mut Vec<String>) -> Option<Batch> {
         let mut batch: Option<Batch> = None;
         let mut left_bytes = room.bytes;
         let more = self.queue.fill(wanted);
@@ -82,7 +82,8 @@ impl Reader {
                 self.queue.pop();
                 continue;
             }
-            let size = size_bytes(record);
+            let headers = record.headers();
+            let size = size_bytes(record, headers.clone());
             let alone = batch.is_none() && room.empty;
             if size > left_bytes && !alone {
                 if batch.is_none() {
@@ -92,14 +93,13 @@ impl Reader {
             }
             left_bytes = left_bytes.saturating_sub(size);
             let batch = batch.get_or_insert_with(|| {
-                let mut batch =
-                    Batch::new(self.partition.topic.clone(), self.partition.number, Instant::now());
+                let mut batch = Batch::new(self.partition.topic.clone(), self.partition.number, now);
                 // Neighbours are of a size, more often than not; what is wrong with that costs a copy.
                 batch.reserve(more, (size * more).min(left_bytes).min(ARENA_BYTES_AHEAD_MAX));
                 batch
             });
             let offset = record.offset();
-            batch.push(offset, record.timestamp(), (record.key(), record.payload()), record.headers());
+            batch.push(offset, record.timestamp(), (record.key(), record.payload()), headers);
             self.rewound |= offset < self.handed_out;
             self.handed_out = offset + 1;
             self.waiting_since = None;
@@ -110,9 +110,9 @@ impl Reader {
 }
 
 /// As `MessageRef::size_bytes` will count the record.
-fn size_bytes(record: Record<'_>) -> usize {
+fn size_bytes<'a>(record: Record<'a>, headers: impl Iterator<Item = HeaderRef<'a>>) -> usize {
     let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let headers: usize = record.headers().map(|header| header.name.len() + len(header.value)).sum();
+    let headers: usize = headers.map(|header| header.name.len() + len(header.value)).sum();
     MESSAGE_OVERHEAD_BYTES + len(record.key()) + len(record.payload()) + headers
 }
 
@@ -144,12 +144,18 @@ impl Readers {
 
     /// The next batch, of the next partition that has one and room for it. Errors that arrived instead of messages
     /// are added to `errors`.
-    pub(super) fn read(&mut self, room: Room, errors: &mut Vec<String>) -> Option<(Arc<Partition>, Batch)> {
+    pub(super) fn read(
+        &mut self,
+        room: Room,
+        now: Instant,
+        errors: &mut Vec<String>,
+    ) -> Option<(Arc<Partition>, Batch)> {
         if room.messages == 0 || room.bytes == 0 {
             return None;
         }
         let readable = self.list.iter().filter(|reader| reader.is_readable()).count();
-        let wanted = (room.messages / readable.max(1)).clamp(1, BATCH_MESSAGES_MAX);
+        let wanted = (room.messages / readable.max(1)).max(room.turn);
+        let wanted = wanted.min(room.messages).clamp(1, BATCH_MESSAGES_MAX);
         let owed = self.list.iter().position(|reader| reader.is_readable() && reader.is_owed_room());
         let visits = if owed.is_some() { 1 } else { self.list.len() };
         let first = owed.unwrap_or(self.turn);
@@ -159,7 +165,7 @@ impl Readers {
             if !reader.is_readable() {
                 continue;
             }
-            if let Some(batch) = reader.read(wanted, room, errors) {
+            if let Some(batch) = reader.read(wanted, room, now, errors) {
                 self.turn = index + 1;
                 return Some((reader.partition.clone(), batch));
             }

@@ -22,8 +22,8 @@ use crate::outcome::OutputRecord;
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const PLENTY: Room = Room { messages: 4_096, bytes: 1 << 24, empty: true };
-const NONE: Room = Room { messages: 0, bytes: 0, empty: false };
+const PLENTY: Room = Room { messages: 4_096, turn: 1, bytes: 1 << 24, empty: true };
+const NONE: Room = Room { messages: 0, turn: 1, bytes: 0, empty: false };
 
 /// A plugin that reads `topics`.
 pub(super) fn plugin(brokers: &str, topics: &[&str]) -> Plugin {
@@ -200,7 +200,7 @@ fn room_in_bytes_is_strict_and_what_does_not_fit_is_kept() {
     world.put(0, None, Some(b"after"), &[]);
     world.flush();
     let mut source = world.source();
-    let tight = Room { messages: 100, bytes: 10_000, empty: false };
+    let tight = Room { messages: 100, turn: 1, bytes: 10_000, empty: false };
     assert_eq!(take(&mut source, tight, 1).len(), 1);
     // The large one is at hand but does not fit, and nothing overtakes it.
     let waited = Instant::now();

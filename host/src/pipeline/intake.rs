@@ -124,6 +124,6 @@ fn drain(shared: &Shared, source: &mut dyn Source) {
             );
             return;
         }
-        source.next(Room { messages: 0, bytes: 0, empty: false });
+        source.next(Room { messages: 0, turn: 1, bytes: 0, empty: false });
     }
 }

@@ -1,7 +1,7 @@
 //! What the intake thread and the workers of one plugin share, and the lock around the decisions.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,6 +20,13 @@ use super::control::{Seat, State};
 /// How long a run should last: long enough that crossing the border once for all of it pays, short enough that
 /// nobody waits noticeably for what a worker holds.
 const RUN_TARGET_NS: u64 = 1_000_000;
+
+/// The intake reads, and hears of nothing.
+const RING_NEVER: u8 = 0;
+/// The buffer is full: the intake wants to hear when there is room again.
+const RING_WITH_ROOM: u8 = 1;
+/// The intake wants to hear of every change: it drains, or it is about to say what it waits for.
+const RING_ALWAYS: u8 = 2;
 
 /// Lines a second about messages of one plugin that failed: enough to see what is wrong, too few to hide what else is.
 const FAILURE_LINES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
@@ -43,8 +50,8 @@ pub(super) struct Shared {
     lookouts: Vec<Arc<Lookout>>,
     /// A run of more than one message was taken since somebody last saw that there is none.
     long_runs: AtomicBool,
-    /// The intake waits for room or for a drain: ring when something came free.
-    intake_waits: AtomicBool,
+    /// What the intake waits for: one of the `RING_…`.
+    ring: AtomicU8,
     decisions: Mutex<Decisions>,
     in_flight: AtomicUsize,
     idle: AtomicUsize,
@@ -91,7 +98,7 @@ impl Shared {
             bell,
             lookouts,
             long_runs: AtomicBool::new(false),
-            intake_waits: AtomicBool::new(false),
+            ring: AtomicU8::new(RING_NEVER),
             decisions: Mutex::new(decisions),
             in_flight: AtomicUsize::new(0),
             idle: AtomicUsize::new(0),
@@ -123,9 +130,14 @@ impl Shared {
     /// Room for the intake. With `always` it hears of every change, room or not.
     pub(super) fn room(&self, always: bool) -> Room {
         // Said before looking, so that what comes free in between rings.
-        self.intake_waits.store(true, Ordering::SeqCst);
+        self.ring.store(RING_ALWAYS, Ordering::SeqCst);
         let room = self.decisions().buffer.room(self.in_flight.load(Ordering::SeqCst));
-        self.intake_waits.store(always || room.messages == 0 || room.bytes == 0, Ordering::SeqCst);
+        let ring = match () {
+            () if always => RING_ALWAYS,
+            () if room.messages == 0 || room.bytes == 0 => RING_WITH_ROOM,
+            () => RING_NEVER,
+        };
+        self.ring.store(ring, Ordering::SeqCst);
         room
     }
 
@@ -146,8 +158,11 @@ impl Shared {
         self.metrics.buffer_messages.store(buffer.messages(in_flight) as u64, Ordering::Relaxed);
         self.metrics.buffer_bytes.store(buffer.bytes() as u64, Ordering::Relaxed);
         self.metrics.parked_lanes.store(buffer.parked_lanes() as u64, Ordering::Relaxed);
-        if self.intake_waits.load(Ordering::SeqCst) {
-            self.bell.ring();
+        let room = || buffer.room(in_flight);
+        match self.ring.load(Ordering::SeqCst) {
+            RING_NEVER => {}
+            RING_WITH_ROOM if room().messages == 0 || room().bytes == 0 => {}
+            _ => self.bell.ring(),
         }
     }
 
