@@ -196,7 +196,7 @@ impl Host {
 
     /// Resident memory in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let statm = fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap_or_default();
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.id())).unwrap_or_default();
         statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
     }
 

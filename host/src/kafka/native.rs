@@ -387,19 +387,14 @@ fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
 /// # Safety
 /// `start` is null, or `len` bytes from it on live for `'a`.
 unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
-    if start.is_null() {
-        return None;
-    }
     // SAFETY: the caller's promise.
-    Some(unsafe { std::slice::from_raw_parts(start.cast(), len) })
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast(), len) })
 }
 
 /// # Safety
 /// `text` is null or a NUL-terminated text that is alive now.
 unsafe fn text(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
     // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) });
+    text.map_or_else(String::new, |text| text.to_string_lossy().into_owned())
 }
