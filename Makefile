@@ -19,6 +19,7 @@ test: lint guests kafka ## every test; the first run fetches Apache Kafka and a 
 
 lint: ## format, lints, licences
 	$(CARGO) fmt --all --check
+	cd plugins && $(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	tests/deny.sh
 
