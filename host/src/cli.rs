@@ -96,12 +96,12 @@ impl Cli {
     fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run { config } => {
-                logs::start(self.log_format);
+                logs::start(self.log_format, logs::OF_RUN);
                 run::run(&config)?;
             }
             Command::Check { config, json } => return check::check(&config, json),
             Command::Demo(args) => {
-                logs::start(self.log_format);
+                logs::start(self.log_format, logs::OF_DEMO);
                 demo::demo(&args)?;
             }
             Command::Schema => logs::print_json(&crate::config::schema::json_schema())?,

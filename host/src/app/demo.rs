@@ -35,7 +35,7 @@ pub struct Settings {
 const UNBUDGETED_TIME: Duration = Duration::from_secs(6);
 
 /// How long the second act lasts at most, so that the demo ends by itself at any rate.
-pub const BUDGETED_TIME: Duration = Duration::from_secs(45);
+pub const BUDGETED_TIME: Duration = Duration::from_secs(60);
 
 /// Waits precisely; the runtime's own timer is too coarse for a database that answers within a millisecond.
 async fn wait(time: Duration) {

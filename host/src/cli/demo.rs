@@ -13,7 +13,7 @@ use crate::config::units;
 
 /// In how much time the second act handles all messages, if no rate is given: it shows in a minute what 11/s shows
 /// in a day.
-const DEFAULT_DRAIN: Duration = Duration::from_secs(40);
+const DEFAULT_DRAIN: Duration = Duration::from_secs(50);
 
 /// Steps of a progress bar.
 const STEPS: u64 = 1_000;
@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     partitions: i32,
-    /// Rate of the second act, as in `11/s` or `950k/day` [default: drains all messages in 40 s]
+    /// Rate of the second act, as in `11/s` or `950k/day` [default: drains all messages in 50 s]
     #[arg(long, value_parser = rate)]
     rate: Option<Rate>,
     /// Concurrency of the second act

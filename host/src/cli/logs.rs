@@ -7,12 +7,15 @@ use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
 
-/// What is logged when RUST_LOG says nothing: the host's own lines and the plugins'.
-const DEFAULT_FILTER: &str = "info";
+/// What `run` logs when RUST_LOG says nothing: the host's own lines and the plugins'.
+pub(super) const OF_RUN: &str = "info";
 
-/// Starts logging to stderr.
-pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+/// What `demo` logs: it shows what happens itself, and its first act fails on purpose, by the thousand.
+pub(super) const OF_DEMO: &str = "error";
+
+/// Starts logging to stderr what RUST_LOG says, or else `default_filter`.
+pub(super) fn start(format: LogFormat, default_filter: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),

@@ -82,8 +82,9 @@ impl Stage {
             let admin = admin::start(&config::Admin { listen, token: None }, seats.to_vec())?;
             tracing::info!(address = %admin.address, "admin is listening");
         }
-        let busy_half_the_time = settings.rate.period.mul_f64(settings.concurrency as f64 / 2.0);
-        let query = busy_half_the_time.min(Duration::from_millis(200));
+        // Busy for a third of the time, so that the rate is what holds the plugin and not the concurrency.
+        let busy = settings.rate.period.mul_f64(settings.concurrency as f64 / 3.0);
+        let query = busy.min(Duration::from_millis(200));
         let database = DatabaseSettings {
             connections_max: 20,
             comfortable: settings.concurrency.max(1),
