@@ -102,6 +102,7 @@ impl Delivered {
         let delivered = Arc::new(Self { batch, partition, first_seq });
         let indices = 0..delivered.batch.len() as u32;
         indices.map(move |index| Delivery {
+            size: delivered.batch.get(index as usize).size_bytes() as u32,
             delivered: delivered.clone(),
             index,
             attempt: 1,
@@ -117,6 +118,7 @@ impl Delivered {
 pub struct Delivery {
     delivered: Arc<Delivered>,
     index: u32,
+    size: u32,
     answered: bool,
     /// Which call of `handle-message` this is for the message, from 1.
     pub attempt: u32,
@@ -131,6 +133,11 @@ impl Delivery {
     /// The message.
     pub fn message(&self) -> MessageRef<'_> {
         self.delivered.batch.get(self.index as usize)
+    }
+
+    /// Bytes that the message counts for in the buffer.
+    pub fn size_bytes(&self) -> usize {
+        self.size as usize
     }
 
     /// The assignment that the message belongs to.
@@ -154,6 +161,7 @@ impl Delivery {
         Self {
             delivered: self.delivered.clone(),
             index: self.index,
+            size: self.size,
             answered: false,
             attempt: self.attempt,
             previous_error: self.previous_error.clone(),
@@ -177,6 +185,7 @@ impl Delivery {
         Self {
             delivered: Arc::new(delivered),
             index: 0,
+            size: self.size,
             answered: false,
             attempt: self.attempt,
             previous_error: self.previous_error.take(),

@@ -141,16 +141,16 @@ impl Buffer {
         let Some(slot) = self.slots.get_mut(&partition.id) else { return };
         for delivery in deliveries {
             let id = self.ids.of(&delivery);
-            let size = delivery.message().size_bytes();
+            let size = delivery.size_bytes();
             if !is_loner(id) {
                 let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(partition.id));
                 if lane.is_parked() {
-                    lane.queue.push_back(delivery.detached());
+                    lane.queue(delivery.detached());
                     slot.parked += 1;
                     continue;
                 }
                 if lane.is_busy() {
-                    lane.queue.push_back(delivery);
+                    lane.queue(delivery);
                 } else {
                     lane.head_ready = true;
                     slot.ready.push_back((id, delivery));
@@ -196,16 +196,17 @@ impl Buffer {
             let id = run[head].lane;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let Some(slot) = self.slots.get_mut(&lane.slot) else { continue };
-            let following = lane.queue.len().min(max - run.len());
+            let following = lane.queued().min(max - run.len());
             lane.taken += following as u32;
             slot.taken += following;
-            run.extend(lane.queue.drain(..following).map(|delivery| RunMessage::new(id, delivery)));
+            let follows = std::iter::from_fn(|| lane.pop()).take(following);
+            run.extend(follows.map(|delivery| RunMessage::new(id, delivery)));
         }
     }
 
     /// Learns what became of a taken message. Messages of one lane come in the lane's order.
     pub fn settle(&mut self, lane: LaneId, delivery: Delivery, end: End) {
-        let (partition, size) = (delivery.partition().id, delivery.message().size_bytes());
+        let (partition, size) = (delivery.partition().id, delivery.size_bytes());
         let revoked = delivery.partition().is_revoked();
         self.taken -= 1;
         self.bytes -= size;
@@ -222,7 +223,7 @@ impl Buffer {
                         slot.ready.push_front((lane, delivery));
                     }
                 } else if let Some(lane) = self.lanes.get_mut(&lane) {
-                    lane.given_back.push(delivery);
+                    lane.give_back(delivery);
                 }
             }
             End::Parked(reason) => {
@@ -269,7 +270,7 @@ impl Buffer {
             slot.parked += behind.0;
             self.waiting -= behind.0;
             self.bytes -= behind.1;
-        } else if let Some(delivery) = lane.queue.pop_front() {
+        } else if let Some(delivery) = lane.pop() {
             lane.head_ready = true;
             slot.ready.push_back((id, delivery));
         } else {
@@ -284,7 +285,7 @@ impl Buffer {
             let Some(slot) = self.slots.get_mut(&partition.id) else { continue };
             for (_, delivery) in slot.ready.drain(..) {
                 self.waiting -= 1;
-                self.bytes -= delivery.message().size_bytes();
+                self.bytes -= delivery.size_bytes();
             }
             self.turns.retain(|&id| id != partition.id);
             let (waiting, bytes, parked_lanes) = (&mut self.waiting, &mut self.bytes, &mut self.parked_lanes);
@@ -295,8 +296,9 @@ impl Buffer {
                 if lane.is_parked() {
                     *parked_lanes -= 1;
                 } else {
-                    *waiting -= lane.queue.len() + lane.given_back.len();
-                    *bytes -= lane.queued_bytes();
+                    let held = lane.held();
+                    *waiting -= held.0;
+                    *bytes -= held.1;
                 }
                 false
             });

@@ -48,33 +48,31 @@ impl LaneIds {
     }
 }
 
-/// A lane with messages taken, waiting or parked.
+/// A lane with messages taken, waiting or parked. Small, because there is one for each key that has a message in the
+/// buffer, and most have just the one: whatever else a lane may have is in a box.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// The partition (its id) that the lane belongs to.
     pub(super) slot: u64,
+    more: Option<Box<More>>,
     /// Messages of it that a worker has.
     pub(super) taken: u32,
     /// Its head stands among the partition's ready ones.
     pub(super) head_ready: bool,
+}
+
+#[derive(Debug, Default)]
+struct More {
     /// What waits behind, in order.
-    pub(super) queue: VecDeque<Delivery>,
+    queue: VecDeque<Delivery>,
     /// What came back unstarted while other messages of the lane were still with the worker.
-    pub(super) given_back: Vec<Delivery>,
-    /// In a box, so that the many lanes that are not parked stay small.
-    parked: Option<Box<ParkedLane>>,
+    given_back: Vec<Delivery>,
+    parked: Option<ParkedLane>,
 }
 
 impl Lane {
     pub(super) fn new(slot: u64) -> Self {
-        Self {
-            slot,
-            taken: 0,
-            head_ready: false,
-            queue: VecDeque::new(),
-            given_back: Vec::new(),
-            parked: None,
-        }
+        Self { slot, more: None, taken: 0, head_ready: false }
     }
 
     /// Whether a new message has to queue.
@@ -83,37 +81,63 @@ impl Lane {
     }
 
     pub(super) fn is_parked(&self) -> bool {
-        self.parked.is_some()
+        self.more.as_ref().is_some_and(|more| more.parked.is_some())
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// Puts a message behind all others.
+    pub(super) fn queue(&mut self, delivery: Delivery) {
+        self.more().queue.push_back(delivery);
+    }
+
+    /// Messages that wait, less those that came back.
+    pub(super) fn queued(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| more.queue.len())
+    }
+
+    /// Takes the next message that waits.
+    pub(super) fn pop(&mut self) -> Option<Delivery> {
+        self.more.as_mut()?.queue.pop_front()
+    }
+
+    /// A taken message came back unstarted.
+    pub(super) fn give_back(&mut self, delivery: Delivery) {
+        self.more().given_back.push(delivery);
     }
 
     /// Holds the lane because of `delivery`, which stays its first message.
     pub(super) fn park(&mut self, delivery: Delivery, parked: ParkedLane) {
-        self.given_back.push(delivery);
-        self.parked = Some(Box::new(parked));
+        self.more().parked = Some(parked);
+        self.give_back(delivery);
     }
 
     /// Puts what came back before what never left.
     pub(super) fn restore(&mut self) {
-        while let Some(delivery) = self.given_back.pop() {
-            self.queue.push_front(delivery);
+        let Some(more) = self.more.as_mut() else { return };
+        while let Some(delivery) = more.given_back.pop() {
+            more.queue.push_front(delivery);
         }
     }
 
     /// Detaches everything behind the parked message from its neighbours in memory; returns how many messages and
     /// bytes that was.
     pub(super) fn set_aside(&mut self) -> (usize, usize) {
-        let queue = std::mem::take(&mut self.queue);
-        self.queue = queue.into_iter().map(Delivery::detached).collect();
-        let behind = self.queue.iter().skip(1);
-        behind.fold((0, 0), |(count, bytes), delivery| (count + 1, bytes + delivery.message().size_bytes()))
+        let more = self.more();
+        more.queue = std::mem::take(&mut more.queue).into_iter().map(Delivery::detached).collect();
+        more.queue.iter().skip(1).fold((0, 0), |(count, bytes), one| (count + 1, bytes + one.size_bytes()))
     }
 
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.queue.iter().chain(&self.given_back).map(|delivery| delivery.message().size_bytes()).sum()
+    /// Messages that a worker does not have, and their bytes.
+    pub(super) fn held(&self) -> (usize, usize) {
+        let all = self.more.iter().flat_map(|more| more.queue.iter().chain(&more.given_back));
+        all.fold((0, 0), |(count, bytes), one| (count + 1, bytes + one.size_bytes()))
     }
 
     pub(super) fn shown(&self) -> Option<ParkedLane> {
-        let parked = self.parked.as_ref()?;
-        Some(ParkedLane { messages: self.queue.len() + self.given_back.len(), ..(**parked).clone() })
+        let parked = self.more.as_ref()?.parked.as_ref()?;
+        Some(ParkedLane { messages: self.held().0, ..parked.clone() })
     }
 }

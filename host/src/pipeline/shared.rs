@@ -162,6 +162,11 @@ impl Shared {
         match self.ring.load(Ordering::SeqCst) {
             RING_NEVER => {}
             RING_WITH_ROOM if room().messages == 0 || room().bytes == 0 => {}
+            RING_WITH_ROOM => {
+                // Once is enough: the intake looks again before it waits again.
+                self.ring.store(RING_NEVER, Ordering::SeqCst);
+                self.bell.ring();
+            }
             _ => self.bell.ring(),
         }
     }
