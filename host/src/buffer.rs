@@ -99,14 +99,15 @@ impl Buffer {
     }
 
     /// How much may be taken from Kafka. `in_flight` of the taken messages are being handled right now: those
-    /// count against the concurrency, not against the buffer.
-    pub fn room(&self, in_flight: usize) -> Room {
-        let turn = (self.messages_max / TURNS).max(1);
+    /// count against the concurrency, not against the buffer. Where messages are handled so quickly that taking them
+    /// one at a time would cost more than their handling, less than `worth_taking` is no room; but a quarter of the
+    /// buffer always is.
+    pub fn room(&self, in_flight: usize, worth_taking: usize) -> Room {
+        let worth_taking = worth_taking.min(self.messages_max / 4);
         let free = self.messages_max.saturating_sub(self.messages(in_flight));
         Room {
-            // Less than a turn is no room: taking one message at a time costs more than its handling.
-            messages: if free < turn { 0 } else { free },
-            turn,
+            messages: if free < worth_taking { 0 } else { free },
+            turn: (self.messages_max / TURNS).max(1),
             bytes: self.bytes_max.saturating_sub(self.bytes),
             empty: self.waiting + self.taken == 0,
         }

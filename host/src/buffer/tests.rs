@@ -125,10 +125,10 @@ fn a_full_buffer_has_no_room_and_in_flight_does_not_count() {
     let partition = Partition::new("t".into(), 0);
     buffer.assign(partition.clone());
     push(&mut buffer, &partition, &[(0, None), (1, None)]);
-    assert_eq!(buffer.room(0).messages, 0);
+    assert_eq!(buffer.room(0, 1).messages, 0);
     let _run = take(&mut buffer, 1);
-    assert_eq!(buffer.room(1).messages, 1);
-    assert!(!buffer.room(1).empty);
+    assert_eq!(buffer.room(1, 1).messages, 1);
+    assert!(!buffer.room(1, 1).empty);
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Shared {
     pub(super) fn room(&self, always: bool) -> Room {
         // Said before looking, so that what comes free in between rings.
         self.ring.store(RING_ALWAYS, Ordering::SeqCst);
-        let room = self.decisions().buffer.room(self.in_flight.load(Ordering::SeqCst));
+        let room = self.room_in(&self.decisions().buffer, self.in_flight.load(Ordering::SeqCst));
         let ring = match () {
             () if always => RING_ALWAYS,
             () if room.messages == 0 || room.bytes == 0 => RING_WITH_ROOM,
@@ -139,6 +139,11 @@ impl Shared {
         };
         self.ring.store(ring, Ordering::SeqCst);
         room
+    }
+
+    fn room_in(&self, buffer: &Buffer, in_flight: usize) -> Room {
+        let worth_taking = if self.plugin.budget.rate.is_some() { 1 } else { self.run_length() };
+        buffer.room(in_flight, worth_taking)
     }
 
     /// After messages came, left or were freed: updates the gauges and wakes whom it may concern.
@@ -158,7 +163,7 @@ impl Shared {
         self.metrics.buffer_messages.store(buffer.messages(in_flight) as u64, Ordering::Relaxed);
         self.metrics.buffer_bytes.store(buffer.bytes() as u64, Ordering::Relaxed);
         self.metrics.parked_lanes.store(buffer.parked_lanes() as u64, Ordering::Relaxed);
-        let room = || buffer.room(in_flight);
+        let room = || self.room_in(buffer, in_flight);
         match self.ring.load(Ordering::SeqCst) {
             RING_NEVER => {}
             RING_WITH_ROOM if room().messages == 0 || room().bytes == 0 => {}
