@@ -1,29 +1,25 @@
 //! The shapes that cross the sandbox's border, made from `wit/` and `plugin/run.wit`, and the way between them and
 //! the host's own words.
 
-use std::str;
-
 use wasmtime::component::{ComponentType, Lower};
 
 use crate::message::MessageRef;
 use crate::outcome::{self, OutputRecord};
 
-/// Bindings to a plugin that is composed with the trampoline. Messages are borrowed: they are written into the
-/// guest's memory straight from where intake put them.
+/// Bindings to a plugin that is composed with the trampoline.
 mod runner {
     #![expect(missing_docs, reason = "generated")]
 
     wasmtime::component::bindgen!({
         path: ["../wit", "src/plugin/run.wit"],
         world: "gristmill:run/runner",
-        ownership: Borrowing { duplicate_if_necessary: true },
         imports: { default: trappable },
         exports: { default: async },
     });
 }
 
-/// What guests return, and what they are given by reference.
-pub use runner::gristmill::plugin::types::{Failure, HeaderParam, Message, Output};
+/// What guests return.
+pub use runner::gristmill::plugin::types::{Failure, Output};
 /// The host's side of the trampoline: `begin` and `done`.
 pub use runner::gristmill::run::host as run_host;
 /// A plugin composed with the trampoline: its pre-instantiated and its live form.
@@ -90,53 +86,6 @@ impl OwnedMessage {
     }
 }
 
-/// The header names that are not UTF-8, in their order, with U+FFFD for the bad bytes. Kept apart so that all other
-/// names are borrowed where they lie.
-pub fn repaired_names<'a>(messages: impl Iterator<Item = MessageRef<'a>>) -> Vec<String> {
-    let names = messages.flat_map(|message| message.headers().map(|header| header.name));
-    let bad = names.filter(|name| str::from_utf8(name).is_err());
-    bad.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
-}
-
-/// All headers of `messages`, one after the other; `repaired` is what `repaired_names` said of the same messages.
-pub fn headers<'a>(
-    messages: impl Iterator<Item = MessageRef<'a>>,
-    repaired: &'a [String],
-) -> Vec<HeaderParam<'a>> {
-    let mut repaired = repaired.iter();
-    let mut headers = Vec::new();
-    for header in messages.flat_map(|message| message.headers()) {
-        let name = match str::from_utf8(header.name) {
-            Ok(name) => name,
-            Err(_) => repaired.next().map_or("", String::as_str),
-        };
-        headers.push(HeaderParam { name, value: header.value });
-    }
-    headers
-}
-
-/// `message` as the guest is given it. Takes its headers off the front of `headers`.
-pub fn message<'a>(
-    message: MessageRef<'a>,
-    attempt: u32,
-    previous_error: Option<&'a str>,
-    headers: &mut &'a [HeaderParam<'a>],
-) -> Message<'a> {
-    let (own, others) = headers.split_at(message.headers().len());
-    *headers = others;
-    Message {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp: message.timestamp(),
-        key: message.key(),
-        payload: message.payload(),
-        headers: own,
-        attempt,
-        previous_error,
-    }
-}
-
 impl From<Output> for OutputRecord {
     fn from(output: Output) -> Self {
         Self {
@@ -171,27 +120,6 @@ pub fn shortened(mut reason: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Batch, HeaderRef};
-    use std::time::Instant;
-
-    #[test]
-    fn bad_header_names_are_repaired_and_stay_in_their_places() {
-        let mut batch = Batch::new("t".into(), 0, Instant::now());
-        let header = |name| HeaderRef { name, value: None };
-        batch.push(0, None, (None, None), [header(&b"a"[..]), header(b"\xffb")]);
-        batch.push(1, None, (None, None), [header(&b"c\xfe"[..]), header(b"d")]);
-        let repaired = repaired_names(batch.iter());
-        let headers = headers(batch.iter(), &repaired);
-        let mut rest = &headers[..];
-        let first = message(batch.get(0), 1, None, &mut rest);
-        let second = message(batch.get(1), 1, None, &mut rest);
-        let names =
-            |message: &Message<'_>| message.headers.iter().map(|h| h.name.to_owned()).collect::<Vec<_>>();
-        assert_eq!(
-            (names(&first), names(&second)),
-            (vec!["a".to_owned(), "\u{fffd}b".to_owned()], vec!["c\u{fffd}".to_owned(), "d".to_owned()],)
-        );
-    }
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {

@@ -14,6 +14,7 @@ mod inspect;
 mod instance;
 mod limits;
 mod log;
+mod packing;
 mod shared;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use crate::world::kafka::Kafka;
 const ROUNDS: usize = 3;
 
 /// Between two looks at the host. Each costs it a fraction of a millisecond.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A buffer that 50 partitions fill with batches: what someone would set who wants throughput.
 const WIDE: &str = "buffer = 10000";

@@ -11,7 +11,8 @@ use super::broken::Broken;
 use super::generation::Version;
 use super::guest::{Guest, Slot};
 use super::limits::{MemoryLimit, Watch, on_epoch};
-use crate::bindings::{self, Failure, Output, OwnedMessage, Runner};
+use super::packing::pack;
+use crate::bindings::{Failure, Output, OwnedMessage, Runner};
 use crate::metrics::PluginMetrics;
 use crate::outcome::TrapKind;
 use crate::run::{Run, RunMessage};
@@ -36,6 +37,8 @@ pub(super) struct Instance {
     pub(super) instance: component::Instance,
     pub(super) watch: Arc<Watch>,
     version: Arc<Version>,
+    /// The run as it is written into the guest's memory; kept for its allocation.
+    packed: Vec<u8>,
     /// Counts this instance for as long as it lives.
     _counted: Counted,
 }
@@ -61,7 +64,8 @@ impl Instance {
         };
         store.data_mut().memory.instantiated();
         let counted = Counted::new(version.metrics.clone());
-        let mut created = Self { store, instance, watch, version: version.clone(), _counted: counted };
+        let mut created =
+            Self { store, instance, watch, version: version.clone(), packed: Vec::new(), _counted: counted };
         match created.start().await {
             Ok(()) => Ok(created),
             Err(broken) => Err(NoInstance::Guest(broken)),
@@ -140,22 +144,16 @@ impl Instance {
         first: usize,
         messages: &[RunMessage],
     ) -> wasmtime::Result<()> {
-        let refs = || messages.iter().map(|message| message.delivery.message());
-        let repaired = bindings::repaired_names(refs());
-        let headers = bindings::headers(refs(), &repaired);
-        let mut headers = &headers[..];
-        let lowered: Vec<bindings::Message<'_>> = messages
-            .iter()
-            .map(|RunMessage { delivery, .. }| {
-                let previous_error = delivery.previous_error.as_deref();
-                bindings::message(delivery.message(), delivery.attempt, previous_error, &mut headers)
-            })
-            .collect();
+        pack(messages, &mut self.packed);
         let runner = Runner::new(&mut self.store, &self.instance)?;
         self.store.data_mut().course.set_out(run.clone(), first, messages.len());
         self.store.set_epoch_deadline(1);
         self.watch.rest();
-        let call = runner.gristmill_run_runs().call_handle_each(&mut self.store, &lowered);
+        let call = runner.gristmill_run_runs().call_handle_each(
+            &mut self.store,
+            &self.packed,
+            messages.len() as u32,
+        );
         self.watch.guard(call).await
     }
 

@@ -1,8 +1,8 @@
 ;; Loops over a run inside the sandbox, so that the border to the host is crossed once a run and not once a message.
 ;;
 ;; A message record has 18 flat parameters, more than the 16 of the canonical ABI, so `handle-message` takes it by
-;; pointer and nothing is copied here. All memory is a bump allocator: the run's messages lie at its bottom, and the
-;; result of each message on top of them until the host has taken it.
+;; pointer and nothing is copied here. All memory is a bump allocator: the run's messages lie at its bottom, packed by
+;; the host (packing.rs), and the result of each message on top of them until the host has taken it.
 (module
   (import "gristmill:plugin/handler@0.1.0" "handle-message" (func $handle-message (param i32 i32)))
   (import "gristmill:run/host" "begin" (func $begin (param i32) (result i32)))
@@ -19,6 +19,7 @@
   ;; Most outputs of one message: they lie in the host's memory as records before it may judge them.
   (global $outputs-max i32 (i32.const 10000))
 
+  ;; Where the run lies: RUN_START in packing.rs says the same number, and its pointers rely on it.
   (global $heap i32 (i32.const 128))
   (global $free (mut i32) (i32.const 128))
 
@@ -69,8 +70,11 @@
       (i32.load offset=8 (global.get $result))
       (i32.const 0) (i32.const 0) (i32.const 0)))
 
-  (func (export "gristmill:run/runs#handle-each") (param $messages i32) (param $count i32)
+  (func (export "gristmill:run/runs#handle-each") (param $messages i32) (param $bytes i32) (param $count i32)
     (local $index i32) (local $mark i32)
+    (if (i32.ne (local.get $messages) (global.get $heap)) (then (unreachable)))
+    ;; What follows on the heap holds records, whatever the length of the run.
+    (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
     (local.set $mark (global.get $free))
     (block $end
       (loop $next
