@@ -61,9 +61,9 @@ pub(super) fn store<'a>(consumer: &Member, readers: impl Iterator<Item = &'a mut
     }
 }
 
-/// Asks the brokers for the ends of some partitions, at most `limit`. A fetch tells them too, but a partition whose queue
+/// Asks the brokers for the ends of all partitions, at most `limit`. A fetch tells them too, but a partition whose queue
 /// is full is not fetched, for hours if its messages are handled slowly, and its lag would stand still.
-pub(super) fn ask_ends(consumer: &Member, readers: &mut [Reader], limit: Duration) {
+pub(super) fn ask_ends(consumer: &Member, readers: &mut Readers, limit: Duration) {
     let mut question = TopicPartitionList::new();
     for reader in readers.iter() {
         question.add_partition(&reader.partition.topic, reader.partition.number);

@@ -32,9 +32,8 @@ const ATTEND_INTERVAL_MS: u64 = 1;
 /// adds little to what is repeated after a crash, and costs nothing against thousands of messages.
 const STORE_INTERVAL_MS: u64 = 100;
 
-/// In how many rounds of storing progress the brokers are asked for the ends of all partitions: a lag that is shown is
-/// at most 5 s old, and no question is so large that reading waits noticeably for its answer.
-const ENDS_ROUNDS: usize = 50;
+/// How often the brokers are asked for the ends of the partitions, in ms: how old a lag may be that is shown.
+const ENDS_INTERVAL_MS: u64 = 5_000;
 
 /// How long that question may take, in ms. It holds up reading, for one round trip if all is well.
 const ENDS_MS_MAX: u64 = 200;
@@ -63,6 +62,7 @@ pub struct KafkaSource {
     opened_at: Instant,
     attended_at: Instant,
     stored_at: Instant,
+    ends_asked_at: Instant,
     /// Stands last, so that it is dropped after all that holds the consumer.
     leaving: Leaving,
 }
@@ -117,6 +117,7 @@ impl KafkaSource {
             opened_at: now,
             attended_at: now,
             stored_at: now,
+            ends_asked_at: now,
             leaving: Leaving::default(),
         })
     }
@@ -178,9 +179,9 @@ impl KafkaSource {
     fn make_durable(&mut self) {
         commit::pass_markers(&self.consumer, &mut self.readers);
         commit::store(&self.consumer, self.readers.iter_mut());
-        if !self.health.is_unreachable() {
-            let few = self.readers.next_to_ask(ENDS_ROUNDS);
-            commit::ask_ends(&self.consumer, few, Duration::from_millis(ENDS_MS_MAX));
+        if self.ends_asked_at.elapsed() >= Duration::from_millis(ENDS_INTERVAL_MS) {
+            self.ends_asked_at = Instant::now();
+            commit::ask_ends(&self.consumer, &mut self.readers, Duration::from_millis(ENDS_MS_MAX));
         }
         commit::note_confirmed(&self.consumer, &mut self.readers);
         commit::show(&self.consumer, &self.readers, &self.metrics);

@@ -64,7 +64,7 @@ impl Health {
 
     /// Notes that Kafka is there but refuses what we ask for.
     pub(super) fn note_refusal(&mut self, text: String) {
-        if !self.is_unreachable() {
+        if !self.trouble.as_ref().is_some_and(|trouble| trouble.unreachable) {
             self.trouble = Some(Trouble { text, unreachable: false });
         }
     }
@@ -75,14 +75,9 @@ impl Health {
         self.trouble.take_if(|trouble| !trouble.unreachable);
     }
 
-    /// Whether no broker answers.
-    pub(super) fn is_unreachable(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.unreachable)
-    }
-
     /// Asks on, and returns what is to be told now.
     pub(super) fn look(&mut self, consumer: &Member, topics: &[String]) -> Option<Event> {
-        if self.is_unreachable() {
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.unreachable) {
             self.probe(consumer, topics);
         }
         match (&self.trouble, &self.told) {

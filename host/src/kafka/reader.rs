@@ -122,8 +122,6 @@ pub(super) struct Readers {
     list: Vec<Reader>,
     /// The index of the one to visit first.
     turn: usize,
-    /// The index behind the one that was asked for its end last.
-    asked: usize,
 }
 
 impl Readers {
@@ -137,15 +135,6 @@ impl Readers {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reader> {
         self.list.iter_mut()
-    }
-
-    /// Those whose turn it is to be asked for their ends, so that `rounds` calls come to all.
-    pub(super) fn next_to_ask(&mut self, rounds: usize) -> &mut [Reader] {
-        let few = self.list.len().div_ceil(rounds);
-        let first = if self.asked >= self.list.len() { 0 } else { self.asked };
-        let end = (first + few).min(self.list.len());
-        self.asked = end;
-        &mut self.list[first..end]
     }
 
     /// Takes out those that `is_leaving` says.
