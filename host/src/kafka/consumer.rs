@@ -33,9 +33,10 @@ const ATTEND_INTERVAL_MS: u64 = 1;
 const STORE_INTERVAL_MS: u64 = 100;
 
 /// How often the brokers are asked for the ends of the partitions, in ms: how old a lag may be that is shown.
-const ENDS_INTERVAL_MS: u64 = 5_000;
+const ENDS_INTERVAL_MS: u64 = 10_000;
 
-/// How long that question may take, in ms. It holds up reading, for one round trip if all is well.
+/// How long that question may take, in ms. It holds up reading for as long as the broker keeps a fetch waiting, if all is
+/// well: requests of one connection are answered in their order. Hence all partitions at once, and seldom.
 const ENDS_MS_MAX: u64 = 200;
 
 /// How long a consumer may take to leave when nobody said how long, in ms.
