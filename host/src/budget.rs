@@ -27,6 +27,9 @@ use crate::config::Rate;
 /// of a run may start after its run (a run lasts about a millisecond).
 pub const LAG_MAX: Duration = Duration::from_millis(4);
 
+/// How late a start may be at all, by the contract.
+const LATE_MAX: Duration = Duration::from_millis(5);
+
 /// Whether a start is permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
@@ -75,6 +78,11 @@ impl Pacer {
             }
             Err(not_until) => Permit::At(not_until.earliest_possible().into()),
         }
+    }
+
+    /// When the start that was granted last must have happened, for the contract's bound to hold.
+    pub fn start_before(&self) -> Option<Duration> {
+        self.last.map(|accounted| accounted + LATE_MAX)
     }
 
     /// Asks for up to `max` starts that are due at `now`. Returns how many were granted, and if none, when to ask

@@ -26,6 +26,9 @@ pub struct RunMessage {
     pub handling: Handling,
     /// Nanoseconds from the start of `handle-message` to its return; 0 when it did not start.
     pub handle_ns: u64,
+    /// When its permit runs out; none without a rate. A worker that is held up in between must not start it together with
+    /// those whose permits came later: it goes back and waits for another permit.
+    pub start_before: Option<std::time::Instant>,
     /// When `handle-message` started; none when it did not.
     pub started_at: Option<std::time::Instant>,
 }
@@ -33,7 +36,14 @@ pub struct RunMessage {
 impl RunMessage {
     /// A message that has not started.
     pub fn new(lane: LaneId, delivery: Delivery) -> Self {
-        Self { delivery, lane, handling: Handling::NotStarted, handle_ns: 0, started_at: None }
+        Self {
+            delivery,
+            lane,
+            handling: Handling::NotStarted,
+            handle_ns: 0,
+            start_before: None,
+            started_at: None,
+        }
     }
 }
 

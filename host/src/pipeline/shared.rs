@@ -194,7 +194,16 @@ impl Shared {
             Some(pacer) => {
                 while run.len() < longest && buffer.has_ready() {
                     match pacer.ask_many(now - self.began, 1) {
-                        Ok(_) => buffer.take(run.len() + 1, &mut run),
+                        Ok(_) => {
+                            buffer.take(run.len() + 1, &mut run);
+                            // What is left of the time, because a test may have stopped this clock.
+                            let left = |time| (self.began + time).saturating_duration_since(now);
+                            let start_before =
+                                pacer.start_before().map(|time| std::time::Instant::now() + left(time));
+                            if let Some(message) = run.last_mut() {
+                                message.start_before = start_before;
+                            }
+                        }
                         Err(then) if run.is_empty() => return Take::NotBefore(self.began + then),
                         Err(_) => break,
                     }

@@ -155,6 +155,12 @@ impl run_host::Host for Guest {
             return Ok(false);
         }
         let now = Instant::now();
+        let start_before =
+            run.messages.get(self.course.first + index).and_then(|message| message.start_before);
+        if start_before.is_some_and(|end| now > end) {
+            self.course.broken_lanes.push(lane);
+            return Ok(false);
+        }
         self.restart(now);
         self.course.slots[index].started_at = Some(now);
         self.course.under_way = Some(index);
