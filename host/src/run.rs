@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use crate::ack::Delivery;
 use crate::outcome::Handling;
@@ -28,9 +29,9 @@ pub struct RunMessage {
     pub handle_ns: u64,
     /// When its permit runs out; none without a rate. A worker that is held up in between must not start it together with
     /// those whose permits came later: it goes back and waits for another permit.
-    pub start_before: Option<std::time::Instant>,
+    pub start_before: Option<Instant>,
     /// When `handle-message` started; none when it did not.
-    pub started_at: Option<std::time::Instant>,
+    pub started_at: Option<Instant>,
 }
 
 impl RunMessage {
@@ -64,10 +65,11 @@ impl Run {
         Self { messages, stop, gate }
     }
 
-    /// The message at `index` is next: whether it may begin, as far as its partition and the run go. Its lane is
-    /// not looked at.
-    pub fn begin(&self, index: usize) -> bool {
-        self.gate.begin(index) && self.is_open(index)
+    /// The message at `index` is next: whether it may begin at `now`, as far as its partition, its permit and the run
+    /// go. Its lane is not looked at.
+    pub fn begin(&self, index: usize, now: Instant) -> bool {
+        let permitted = |message: &RunMessage| message.start_before.is_none_or(|end| now <= end);
+        self.gate.begin(index) && self.is_open(index) && self.messages.get(index).is_some_and(permitted)
     }
 
     /// Whether the message at `index` may start as far as its partition and the run go; its lane is not looked at.

@@ -148,16 +148,10 @@ impl run_host::Host for Guest {
         let Some(run) = self.course.run.as_ref().filter(|_| index < self.course.slots.len()) else {
             wasmtime::bail!("no message {index} is under way");
         };
-        let open = run.begin(self.course.first + index);
+        let now = Instant::now();
+        let open = run.begin(self.course.first + index, now);
         let lane = self.course.lane(index);
         if !open || self.course.broken_lanes.contains(&lane) {
-            self.course.broken_lanes.push(lane);
-            return Ok(false);
-        }
-        let now = Instant::now();
-        let start_before =
-            run.messages.get(self.course.first + index).and_then(|message| message.start_before);
-        if start_before.is_some_and(|end| now > end) {
             self.course.broken_lanes.push(lane);
             return Ok(false);
         }
