@@ -3,6 +3,7 @@
 //! An answer moves the progress of the message's partition. A delivery that is dropped unanswered counts as failed:
 //! its offset stays unfinished, Kafka is never told of it, and it comes again after a restart or a rebalance.
 
+pub mod map;
 mod progress;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
