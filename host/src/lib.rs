@@ -25,6 +25,7 @@ pub mod kafka;
 // Floor 3, decisions: no network, no disk, no clock of their own.
 pub mod budget;
 pub mod buffer;
+pub mod failure;
 
 // Floor 2, what passes between the rooms: the seam for tests, and a run of messages.
 pub mod edge;

@@ -232,8 +232,7 @@ impl Board {
             return None;
         };
         let delivery = &message.delivery;
-        let message =
-            OwnedMessage::new(delivery.message(), delivery.attempt, delivery.previous_error.as_deref());
+        let message = OwnedMessage::new(delivery.message(), delivery.attempt(), delivery.previous_error());
         let id = flights.next_id;
         flights.next_id += 1;
         flights.by_id.insert(id, (job, Instant::now()));
