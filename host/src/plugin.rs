@@ -18,7 +18,9 @@ mod packing;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 pub use engine::Engine;
-pub use generation::{Generation, Worker, check};
+pub use generation::{Generation, check};
 pub use inspect::{Flaw, Kind, Refusal, Summary};
+pub use worker::Worker;

@@ -1,7 +1,6 @@
-//! One version of a plugin's component, from its bytes to the workers that handle runs with it.
+//! One version of a plugin's component, from its bytes to what its instances are made of.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
@@ -10,30 +9,19 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use super::cache::hex;
 use super::compose::compose;
 use super::engine::{Engine, Realm};
-use super::guest::{Guest, Slot};
+use super::guest::Guest;
 use super::inspect::{
-    ASYNC_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect, unknown_import, wrong_type,
+    ASYNC_HANDLER, FAILURE_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect,
+    unknown_import, wrong_type,
 };
 use super::instance::{Instance, NoInstance};
 use super::log::PluginLog;
 use super::shared::Shared;
+use super::worker::{Hands, Own, Worker};
 use crate::bindings::RunnerPre;
 use crate::capability::Grants;
 use crate::config::{self, Instances};
 use crate::metrics::PluginMetrics;
-use crate::run::{Lookout, RUN_MESSAGES_MAX, Run, RunMessage};
-
-/// Most bytes of messages that cross the border in one call, so that the trampoline's memory stays small; a larger
-/// message crosses alone.
-const CALL_BYTES_MAX: usize = 1024 * 1024;
-
-/// How long a worker waits when it gets no instance before it gives its run back.
-const NO_INSTANCE_WAIT: Duration = Duration::from_millis(100);
-
-/// Messages that an instance handles at least before it may be replaced because its memory is nearly used up: some
-/// language runtimes leak a little with each message, and a plugin that simply needs that much must not pay a start
-/// for every run.
-const RECYCLE_MESSAGES_MIN: usize = 10_000;
 
 /// One version of a plugin, ready to make instances.
 pub struct Generation {
@@ -53,11 +41,32 @@ pub(super) struct Version {
     pub(super) pre: InstancePre<Guest>,
     /// There when the component is composed with the trampoline, which is then known to be callable.
     pub(super) runner: Option<RunnerPre<Guest>>,
-    pub(super) handle_async: Option<ComponentExportIndex>,
-    pub(super) lifecycle: Option<Lifecycle>,
+    pub(super) exports: Exports,
     pub(super) settings: Arc<WasiConfigVariables>,
     pub(super) log: Arc<PluginLog>,
     pub(super) metrics: Arc<PluginMetrics>,
+}
+
+/// Where the functions are that are called without the trampoline, as far as the plugin has them.
+pub(super) struct Exports {
+    pub(super) handle_async: Option<ComponentExportIndex>,
+    pub(super) handle_failed: Option<ComponentExportIndex>,
+    pub(super) lifecycle: Option<Lifecycle>,
+}
+
+impl Exports {
+    fn of(component: &Component) -> Self {
+        let export = |interface: &str, function: &str| {
+            let interface = component.get_export_index(None, interface)?;
+            component.get_export_index(Some(&interface), function)
+        };
+        let lifecycle = export(LIFECYCLE, "start").zip(export(LIFECYCLE, "stop"));
+        Self {
+            handle_async: export(ASYNC_HANDLER, "handle-message"),
+            handle_failed: export(FAILURE_HANDLER, "handle-failed"),
+            lifecycle: lifecycle.map(|(start, stop)| Lifecycle { start, stop }),
+        }
+    }
 }
 
 /// Where the functions of the plugin's lifecycle are.
@@ -109,19 +118,13 @@ impl Generation {
             Kind::Handler => Some(RunnerPre::new(pre.clone()).map_err(wrong_type)?),
             Kind::AsyncHandler | Kind::Batcher => None,
         };
-        let export = |interface: &str, function: &str| {
-            let interface = component.get_export_index(None, interface)?;
-            component.get_export_index(Some(&interface), function)
-        };
-        let lifecycle = export(LIFECYCLE, "start").zip(export(LIFECYCLE, "stop"));
         let version = Version {
             engine: engine.clone(),
             realm: realm.clone(),
             plugin: plugin.clone(),
             kind,
             digest: digest(&sum),
-            handle_async: export(ASYNC_HANDLER, "handle-message"),
-            lifecycle: lifecycle.map(|(start, stop)| Lifecycle { start, stop }),
+            exports: Exports::of(&component),
             settings: Arc::new(
                 plugin.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             ),
@@ -137,9 +140,7 @@ impl Generation {
     pub async fn probe(&self) -> Result<(), Refusal> {
         match Instance::create(&self.version).await {
             Ok(mut instance) => {
-                if self.version.kind == Kind::AsyncHandler {
-                    instance.handle_async().map_err(wrong_type)?;
-                }
+                instance.check_types().map_err(wrong_type)?;
                 instance.stop().await;
                 Ok(())
             }
@@ -164,6 +165,11 @@ impl Generation {
         self.version.kind
     }
 
+    /// Whether the plugin has a last word on messages that are given up.
+    pub fn has_failure_handler(&self) -> bool {
+        self.version.exports.handle_failed.is_some()
+    }
+
     /// One worker of this generation; its instance comes with its first run. Call it on the runtime.
     pub fn worker(self: &Arc<Self>) -> Worker {
         let hands = match self.version.kind {
@@ -174,9 +180,9 @@ impl Generation {
                 Hands::Shared(running)
             }
             Kind::AsyncHandler => Hands::Shared(Shared::none(&self.version)),
-            Kind::Handler | Kind::Batcher => Hands::Own { instance: None, handled: 0 },
+            Kind::Handler | Kind::Batcher => Hands::Own(Own::new(&self.version)),
         };
-        Worker { version: self.version.clone(), hands, lookout: Arc::default() }
+        Worker::new(self.version.clone(), hands)
     }
 }
 
@@ -248,151 +254,4 @@ fn link(linker: &Linker<Guest>, component: &Component) -> Result<InstancePre<Gue
         });
     }
     Err(Refusal { problems })
-}
-
-/// One concurrency slot: handles one run at a time.
-pub struct Worker {
-    version: Arc<Version>,
-    hands: Hands,
-    lookout: Arc<Lookout>,
-}
-
-enum Hands {
-    /// An instance of its own, which has handled so many messages.
-    Own { instance: Option<Instance>, handled: usize },
-    /// Instances that all workers share.
-    Shared(Arc<Shared>),
-}
-
-impl Worker {
-    /// Most messages of one run that this worker can use: 1 where messages do not cross the border together.
-    pub fn longest_run(&self) -> usize {
-        match (&self.hands, self.version.plugin.instances) {
-            (Hands::Own { .. }, Instances::Reused) => RUN_MESSAGES_MAX,
-            _ => 1,
-        }
-    }
-
-    /// Where others see what this worker is busy with.
-    pub fn lookout(&self) -> Arc<Lookout> {
-        self.lookout.clone()
-    }
-
-    /// Whether `handle` could begin at once.
-    pub fn is_prepared(&self) -> bool {
-        !matches!(self.hands, Hands::Own { instance: None, .. })
-    }
-
-    /// Makes the instance that `handle` would make. False after a short wait when there is none to be had.
-    pub async fn prepare(&mut self) -> bool {
-        let Hands::Own { instance: own @ None, handled } = &mut self.hands else { return true };
-        (*own, *handled) = (create(&self.version).await, 0);
-        own.is_some()
-    }
-
-    /// Lets the guest handle `run`, and says of each message what became of it. When there is no instance to be had,
-    /// all come back `NotStarted` after a short wait. Dropping the future drops the run and the instance.
-    pub async fn handle(&mut self, run: Run) -> Run {
-        match &mut self.hands {
-            Hands::Shared(shared) => shared.handle(run).await,
-            Hands::Own { instance, handled } => {
-                let run = Arc::new(run);
-                if run.messages.len() > 1 {
-                    self.lookout.show(&run);
-                }
-                let slots = handle_own(&self.version, instance, handled, &run).await;
-                merge(run, slots).await
-            }
-        }
-    }
-
-    /// Ends the worker's instance in good order.
-    pub async fn stop(self) {
-        match self.hands {
-            Hands::Own { instance: Some(instance), .. } => instance.stop().await,
-            Hands::Own { instance: None, .. } => {}
-            Hands::Shared(shared) => shared.leave().await,
-        }
-    }
-}
-
-async fn handle_own(
-    version: &Arc<Version>,
-    own: &mut Option<Instance>,
-    handled: &mut usize,
-    run: &Arc<Run>,
-) -> Vec<Slot> {
-    let per_message = version.plugin.instances == Instances::PerMessage;
-    let mut slots = Vec::with_capacity(run.messages.len());
-    while slots.len() < run.messages.len() {
-        let first = slots.len();
-        let count = if per_message { 1 } else { crossing(&run.messages[first..]) };
-        // Taken out while it is in use: whatever ends this call early, a broken instance is not used again.
-        let mut instance = match own.take() {
-            Some(instance) => instance,
-            None => match create(version).await {
-                Some(instance) => {
-                    *handled = 0;
-                    instance
-                }
-                None => break,
-            },
-        };
-        if !instance.handle_each(run, (first, count), &mut slots).await {
-            break;
-        }
-        *handled += count;
-        let worn = *handled >= RECYCLE_MESSAGES_MIN && instance.store.data().memory.is_nearly_used_up();
-        if per_message || worn {
-            instance.stop().await;
-        } else {
-            *own = Some(instance);
-        }
-    }
-    slots
-}
-
-/// A new instance; none after a short wait when there is none to be had, which is charged to no message.
-pub(super) async fn create(version: &Arc<Version>) -> Option<Instance> {
-    match Instance::create(version).await {
-        Ok(instance) => return Some(instance),
-        Err(NoInstance::Host(reason)) => {
-            version.log.host(&format!("there is no room for another instance: {reason}"));
-        }
-        Err(NoInstance::Guest(broken)) => {
-            version.metrics.count_trap(broken.kind);
-            version.log.host(&format!("the plugin does not start: {broken}"));
-        }
-    }
-    tokio::time::sleep(NO_INSTANCE_WAIT).await;
-    None
-}
-
-/// How many of `messages` cross the border in one call.
-fn crossing(messages: &[RunMessage]) -> usize {
-    let mut bytes = 0;
-    let fits = |message: &&RunMessage| {
-        bytes += message.delivery.message().size_bytes();
-        bytes <= CALL_BYTES_MAX
-    };
-    messages.iter().take_while(fits).count().max(1)
-}
-
-/// `run` with what became of its messages, less those that were taken over by somebody else.
-async fn merge(mut run: Arc<Run>, slots: Vec<Slot>) -> Run {
-    // The guest's side lets go of the run whenever a call ends; who looks at it, after a few instructions.
-    let mut run = loop {
-        match Arc::try_unwrap(run) {
-            Ok(run) => break run,
-            Err(looked_at) => run = looked_at,
-        }
-        tokio::task::yield_now().await;
-    };
-    for (message, slot) in run.messages.iter_mut().zip(slots) {
-        message.handling = slot.handling;
-        message.handle_ns = slot.handle_ns;
-        message.started_at = slot.started_at;
-    }
-    run.forget_taken();
-    run
 }

@@ -11,11 +11,13 @@ use super::broken::LastWords;
 use super::clock;
 use super::limits::{MemoryLimit, Watch};
 use super::log::{PluginLog, Stream};
-use crate::bindings::{Failure, Output, logging, run_host};
+use crate::ack::Delivery;
+use crate::bindings::{Failure, Output, OwnedMessage, logging, run_host};
 use crate::outcome::{self, Handling, OutputRecord};
 use crate::run::Run;
 
-/// Most outputs of one message. The trampoline keeps the limit; an async handler's outputs are counted here.
+/// Most outputs of one message. The trampoline keeps the limit; where a guest is called without it they are counted
+/// here.
 pub(super) const OUTPUTS_MAX: usize = 10_000;
 
 /// Most bytes of one message's outputs, so that a hundred workers' outputs fit into a host's memory.
@@ -179,21 +181,30 @@ impl run_host::Host for Guest {
     }
 }
 
+/// A delivery's message as a guest is given it outside a packed run.
+pub(super) fn owned(delivery: &Delivery) -> OwnedMessage {
+    OwnedMessage::new(delivery.message(), delivery.attempt(), delivery.previous_error())
+}
+
 /// What a guest returned, in the host's words; too many outputs or too large ones are the guest's fault.
 pub(super) fn judge(outcome: Result<Vec<Output>, Failure>) -> Handling {
-    let outputs = match outcome {
-        Ok(outputs) => outputs,
-        Err(failure) => return Handling::Failed(failure.into()),
-    };
-    let reject = |reason: String| Handling::Failed(outcome::Failure::Reject { reason });
+    match outcome.map(records) {
+        Ok(Ok(records)) => Handling::Done(records),
+        Ok(Err(reason)) => Handling::Failed(outcome::Failure::Reject { reason }),
+        Err(failure) => Handling::Failed(failure.into()),
+    }
+}
+
+/// The outputs of one message in the host's words, or in what they are too much.
+pub(super) fn records(outputs: Vec<Output>) -> Result<Vec<OutputRecord>, String> {
     if outputs.len() > OUTPUTS_MAX {
-        return reject(format!("more than {OUTPUTS_MAX} outputs for one message"));
+        return Err(format!("more than {OUTPUTS_MAX} outputs for one message"));
     }
     let bytes: usize = outputs.iter().map(output_bytes).sum();
     if bytes > OUTPUT_BYTES_MAX {
-        return reject(format!("outputs of {bytes} bytes for one message, more than {OUTPUT_BYTES_MAX}"));
+        return Err(format!("outputs of {bytes} bytes for one message, more than {OUTPUT_BYTES_MAX}"));
     }
-    Handling::Done(outputs.into_iter().map(OutputRecord::from).collect())
+    Ok(outputs.into_iter().map(OutputRecord::from).collect())
 }
 
 fn output_bytes(output: &Output) -> usize {

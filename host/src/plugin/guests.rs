@@ -13,6 +13,14 @@ const WORLD: &str = "package test:guest;
     interface other { ask: func() -> u32; }
     world plain { include gristmill:plugin/processor@0.1.0; }
     world alive { include gristmill:plugin/processor@0.1.0; export gristmill:plugin/lifecycle@0.1.0; }
+    world last-word {
+        include gristmill:plugin/processor@0.1.0;
+        export gristmill:plugin/failure-handler@0.1.0;
+    }
+    world many-last-word {
+        include gristmill:plugin/async-processor@0.1.0;
+        export gristmill:plugin/failure-handler@0.1.0;
+    }
     world many { include gristmill:plugin/async-processor@0.1.0; }
     world both { include gristmill:plugin/processor@0.1.0; include gristmill:plugin/async-processor@0.1.0; }
     world batches { include gristmill:plugin/batch-processor@0.1.0; }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{self, TypedFunc};
+use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::broken::Broken;
 use super::generation::Version;
-use super::guest::{Guest, Slot};
+use super::guest::{Guest, Slot, owned, records};
 use super::limits::{MemoryLimit, Watch, on_epoch};
 use super::packing::pack;
-use crate::bindings::{Failure, Output, OwnedMessage, Runner};
+use crate::ack::Delivery;
+use crate::bindings::{Failure, Output, OwnedMessage, Runner, shortened};
 use crate::metrics::PluginMetrics;
-use crate::outcome::TrapKind;
+use crate::outcome::{OutputRecord, TrapKind};
 use crate::run::{Run, RunMessage};
 
 /// Longest that `stop` of the lifecycle may take, so that a shutdown is not held up by a plugin's farewell.
@@ -22,6 +23,12 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// What an async handler's `handle-message` is to the host.
 pub(super) type HandleAsync = TypedFunc<(OwnedMessage,), (Result<Vec<Output>, Failure>,)>;
+
+/// What a failure handler's `handle-failed` takes.
+type FailedParams = (OwnedMessage, String);
+
+/// What a failure handler's `handle-failed` returns.
+type FailedResults = (Result<Vec<Output>, String>,);
 
 /// Why there is no instance.
 pub(super) enum NoInstance {
@@ -74,7 +81,7 @@ impl Instance {
 
     /// Calls `start` of the plugin's lifecycle, if it has one.
     async fn start(&mut self) -> Result<(), Broken> {
-        let Some(lifecycle) = &self.version.lifecycle else { return Ok(()) };
+        let Some(lifecycle) = &self.version.exports.lifecycle else { return Ok(()) };
         self.store.data_mut().restart(Instant::now());
         let call = async {
             let start = self
@@ -93,7 +100,7 @@ impl Instance {
 
     /// Ends the instance in good order: `stop` of the lifecycle, if it has one, for at most `STOP_MAX`.
     pub(super) async fn stop(mut self) {
-        let Some(lifecycle) = &self.version.lifecycle else { return };
+        let Some(lifecycle) = &self.version.exports.lifecycle else { return };
         self.store.data_mut().restart(Instant::now());
         self.store.set_epoch_deadline(1);
         let call = async {
@@ -157,10 +164,68 @@ impl Instance {
         self.watch.guard(call).await
     }
 
+    /// The plugin's last word on a message that is given up for `reason`: outputs, or in words what was wrong. An
+    /// instance that breaks may not go on.
+    pub(super) async fn handle_failed(
+        &mut self,
+        delivery: &Delivery,
+        reason: &str,
+    ) -> Result<Result<Vec<OutputRecord>, String>, Broken> {
+        let params: FailedParams = (owned(delivery), reason.to_owned());
+        let (outcome,): FailedResults = self.call(self.version.exports.handle_failed, params).await?;
+        Ok(outcome.map_err(shortened).and_then(records))
+    }
+
+    /// Calls the plugin's function at `export` under the limits of a message. A trap is counted, and the instance may
+    /// not go on.
+    pub(super) async fn call<P, R>(
+        &mut self,
+        export: Option<ComponentExportIndex>,
+        params: P,
+    ) -> Result<R, Broken>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        self.store.data_mut().restart(Instant::now());
+        self.store.set_epoch_deadline(1);
+        let watch = self.watch.clone();
+        let call = async {
+            let function = self.function::<P, R>(export)?;
+            function.call_async(&mut self.store, params).await
+        };
+        watch.guard(call).await.map_err(|error| {
+            let broken = explain(&self.store, &error);
+            self.version.metrics.count_trap(broken.kind);
+            broken
+        })
+    }
+
     /// The plugin's `handle-message` that may be called several times at once.
     pub(super) fn handle_async(&mut self) -> wasmtime::Result<HandleAsync> {
-        let Some(export) = self.version.handle_async else {
-            wasmtime::bail!("the plugin has no async handler");
+        self.function(self.version.exports.handle_async)
+    }
+
+    /// Whether the functions that are called without the trampoline have the types that they should have.
+    pub(super) fn check_types(&mut self) -> wasmtime::Result<()> {
+        let exports = &self.version.exports;
+        let (handle_async, handle_failed) = (exports.handle_async, exports.handle_failed);
+        if handle_async.is_some() {
+            self.handle_async()?;
+        }
+        if handle_failed.is_some() {
+            self.function::<FailedParams, FailedResults>(handle_failed)?;
+        }
+        Ok(())
+    }
+
+    fn function<P, R>(&mut self, export: Option<ComponentExportIndex>) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let Some(export) = export else {
+            wasmtime::bail!("the plugin does not have the function that was called");
         };
         self.instance.get_typed_func(&mut self.store, export)
     }

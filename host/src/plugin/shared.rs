@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use wasmtime::component::{Accessor, AccessorTask};
 
 use super::broken::Broken;
-use super::generation::{Version, create};
-use super::guest::{Guest, judge};
+use super::generation::Version;
+use super::guest::{Guest, judge, owned};
 use super::instance::{HandleAsync, Instance, explain};
 use super::limits::Watch;
+use super::worker::create;
 use crate::bindings::OwnedMessage;
 use crate::outcome::{Handling, TrapKind};
 use crate::run::Run;
@@ -232,7 +233,7 @@ impl Board {
             return None;
         };
         let delivery = &message.delivery;
-        let message = OwnedMessage::new(delivery.message(), delivery.attempt(), delivery.previous_error());
+        let message = owned(delivery);
         let id = flights.next_id;
         flights.next_id += 1;
         flights.by_id.insert(id, (job, Instant::now()));

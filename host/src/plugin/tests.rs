@@ -1,5 +1,7 @@
 //! Guests of every kind under the limits; they are written in `guests`.
 
+mod last_word;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
