@@ -201,7 +201,7 @@ impl Buffer {
             let id = run[head].lane;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let Some(slot) = self.slots.get_mut(&lane.slot) else { continue };
-            let following = lane.queued().min(max - run.len());
+            let following = lane.following(max - run.len());
             lane.taken += following as u32;
             slot.taken += following;
             let follows = std::iter::from_fn(|| lane.pop()).take(following);

@@ -110,9 +110,10 @@ impl Lane {
         self.more().queue.push_back(delivery);
     }
 
-    /// Messages that wait, less those that came back.
-    pub(super) fn queued(&self) -> usize {
-        self.more.as_ref().map_or(0, |more| more.queue.len())
+    /// How many messages, at most `max`, may follow the lane's head in its run.
+    pub(super) fn following(&self, max: usize) -> usize {
+        let queue = self.more.iter().flat_map(|more| &more.queue);
+        queue.take(max).take_while(|delivery| delivery.not_before().is_none()).count()
     }
 
     /// The next message that waits.
