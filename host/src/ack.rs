@@ -24,20 +24,28 @@ pub struct Partition {
     pub id: u64,
     progress: Mutex<Progress>,
     revoked: AtomicBool,
+    released: AtomicBool,
     held: AtomicBool,
     abandoned: AtomicU64,
 }
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 impl Partition {
+    /// The least id that no partition has so far.
+    pub fn next_id() -> u64 {
+        NEXT_ID.load(Ordering::Relaxed)
+    }
+
     /// A partition at the beginning of its assignment.
     pub fn new(topic: Arc<str>, number: i32) -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             topic,
             number,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             progress: Mutex::default(),
             revoked: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             held: AtomicBool::new(false),
             abandoned: AtomicU64::new(0),
         })
@@ -57,6 +65,17 @@ impl Partition {
     /// Whether messages of this assignment may no longer start.
     pub fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
+    }
+
+    /// The partition is not ours any more, and somebody else may have gone on from what Kafka knows.
+    pub fn release(&self) {
+        self.revoke();
+        self.released.store(true, Ordering::Release);
+    }
+
+    /// Whether the partition is not ours any more.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
     }
 
     /// Stops (or resumes) reading of this partition alone, while the others go on.
@@ -201,6 +220,11 @@ impl Delivery {
         self.trouble = Some(trouble);
     }
 
+    /// What finishes the message, for whoever has to do that before its answer is known everywhere.
+    pub fn mark(&self) -> Mark {
+        Mark { partition: self.partition().clone(), offset: self.message().offset(), seq: self.seq() }
+    }
+
     /// Answers: the message is finished for good (handled, dead-lettered or skipped).
     pub fn finish(mut self) {
         self.answered = true;
@@ -249,6 +273,23 @@ impl Delivery {
 
     fn seq(&self) -> u64 {
         self.delivered.first_seq + u64::from(self.index)
+    }
+}
+
+/// One message of a partition's progress.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// The assignment that the message belongs to.
+    pub partition: Arc<Partition>,
+    /// Its offset.
+    pub offset: i64,
+    seq: u64,
+}
+
+impl Mark {
+    /// The message is finished for good. Its delivery is still to be answered.
+    pub fn finish(&self) {
+        self.partition.progress().finish(self.seq);
     }
 }
 

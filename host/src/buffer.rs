@@ -54,6 +54,13 @@ pub enum End {
     Parked(String),
 }
 
+impl End {
+    /// Whether the message is finished for good.
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Finished)
+    }
+}
+
 /// The buffer of one plugin.
 #[derive(Debug)]
 pub struct Buffer {

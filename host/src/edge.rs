@@ -5,7 +5,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::ack::Partition;
+use crate::ack::{Mark, Partition};
 use crate::message::Batch;
 use crate::outcome::OutputRecord;
 
@@ -87,17 +87,38 @@ impl Bell {
     }
 }
 
-/// Where outputs go.
+/// Where messages end: with their outputs in Kafka.
 pub trait Output: Send + Sync {
-    /// Hands over one record; `receipt` learns what became of it. Waits while too much is on its way already
-    /// (the returned future is cheap when there is room). A record that cannot be sent at all is told to the
-    /// receipt too: there is one way for bad news.
-    fn send<'a>(
-        &'a self,
-        topic: &'a str,
-        record: &'a OutputRecord,
-        receipt: Receipt,
-    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+    /// Hands over a message that is over, with its outputs; its receipt learns what became of them. Waits while too
+    /// much is on its way already (the returned future is cheap when there is room). A record that cannot be sent at
+    /// all is told to the receipt too: there is one way for bad news.
+    fn hand_over<'a>(&'a self, ended: Ended) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+    /// Whether outputs and progress become final together, later. Then every message has to be handed over, and its lane
+    /// goes on before that: what comes after it in its lane becomes final after it, or not at all.
+    fn is_transactional(&self) -> bool {
+        false
+    }
+
+    /// Somebody waits: what was handed over should become final now.
+    fn hurry(&self) {}
+}
+
+impl std::fmt::Debug for dyn Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("is_transactional", &self.is_transactional()).finish()
+    }
+}
+
+/// A message that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which message it is; none when only outputs of it are handed over and it is not finished.
+    pub mark: Option<Mark>,
+    /// Its outputs.
+    pub records: Vec<OutputRecord>,
+    /// Who wants to know what became of it.
+    pub receipt: Receipt,
 }
 
 /// What became of the outputs of a run or of one message: counts down to zero, then wakes who waits.
@@ -115,11 +136,16 @@ struct ReceiptsState {
 
 /// Why Kafka does not have an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// In words that say what to do.
-    pub why: String,
-    /// Sending it again would end the same way.
-    pub lasting: bool,
+pub enum Refused {
+    /// It was part of something that did not become final: the message comes again, and nobody is to blame.
+    Void,
+    /// It could not be sent.
+    Failed {
+        /// Why, in words that say what to do.
+        why: String,
+        /// Sending it again would end the same way.
+        lasting: bool,
+    },
 }
 
 impl Receipts {
@@ -129,7 +155,7 @@ impl Receipts {
         Arc::new(Self { state, done: tokio::sync::Notify::new() })
     }
 
-    /// A receipt for one output of the message at `index` of the run.
+    /// A receipt for the message at `index` of the run, or for one output of it.
     pub fn receipt(self: &Arc<Self>, index: u32) -> Receipt {
         self.lock().open += 1;
         Receipt { receipts: self.clone(), index, answered: false }
@@ -163,7 +189,7 @@ impl Receipts {
     }
 }
 
-/// The promise to say what became of one output. Dropped without a word, it says "lost".
+/// The promise to say what became of a message's outputs. Dropped without a word, it says "lost".
 #[derive(Debug)]
 pub struct Receipt {
     receipts: Arc<Receipts>,
@@ -172,6 +198,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Another receipt for the same message.
+    pub fn another(&self) -> Self {
+        self.receipts.receipt(self.index)
+    }
+
     /// Kafka has it.
     pub fn confirmed(mut self) {
         self.answered = true;
@@ -188,7 +219,7 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if !self.answered {
-            let refused = Refused { why: "lost on the way to Kafka".to_owned(), lasting: false };
+            let refused = Refused::Failed { why: "lost on the way to Kafka".to_owned(), lasting: false };
             self.receipts.answer(self.index, Some(refused));
         }
     }

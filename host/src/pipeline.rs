@@ -51,12 +51,12 @@ pub struct Running {
 /// One worker's round: takes what may be handled now, handles it, and answers for it. False when the way ends.
 ///
 /// 1. the source delivers a message with its ticket  2. it takes room in the buffer  3. it joins its lane: `intake`
-async fn the_way(shared: &Arc<Shared>, output: &Arc<dyn Output>, worker: &mut Worker, timer: Timer) -> bool {
+async fn the_way(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> bool {
     // 4. The heads of free lanes, each with a permit of the rate; or a message that has been given up on.
     let run = match worker::next_task(shared, worker, timer).await {
         None => return false,
         Some(Task::LastWord(message)) => {
-            give_up::last_word(shared, output, worker, message).await;
+            give_up::last_word(shared, worker, message).await;
             return true;
         }
         Some(Task::Run(run)) => run,
@@ -64,10 +64,10 @@ async fn the_way(shared: &Arc<Shared>, output: &Arc<dyn Output>, worker: &mut Wo
     // 5. The plugin's `handle-message`, under its deadline, CPU and memory budgets.
     let mut run = worker::handle(shared, worker, run).await;
     // 6. Outputs are on their way to Kafka, or it is clear why they must not be.
-    let receipts = settle::produce(shared, &**output, &mut run).await;
+    let receipts = settle::produce(shared, &mut run).await;
     // 7. Each message is answered once, when Kafka has its outputs: finished, tried again, or given up on.
     // 8. Its partition's progress moves.
-    settle::answer(shared, output, run, receipts);
+    settle::answer(shared, run, receipts);
     true
 }
 
@@ -79,8 +79,13 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
     let hands: Vec<_> = (0..seat.plugin.budget.concurrency).map(|_| generation.worker()).collect();
     drop(entered);
     let lookouts = hands.iter().map(Worker::lookout).collect();
-    let shared =
-        Arc::new(Shared::new(seat.clone(), source.bell(), lookouts, generation.has_failure_handler()));
+    let shared = Arc::new(Shared::new(
+        seat.clone(),
+        source.bell(),
+        output,
+        lookouts,
+        generation.has_failure_handler(),
+    ));
     seat.take_place(&shared);
     seat.say(|_| Some(State::Joining { trouble: None }));
     let plugin = &seat.plugin;
@@ -96,10 +101,10 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
         .with_context(|| format!("failed to start the intake thread of plugin `{}`", plugin.name))?;
     let mut workers = JoinSet::new();
     for mut worker in hands {
-        let (shared, output) = (shared.clone(), output.clone());
+        let shared = shared.clone();
         let work = async move {
             let mut rounds = 0_u32;
-            while the_way(&shared, &output, &mut worker, timer).await {
+            while the_way(&shared, &mut worker, timer).await {
                 rounds = rounds.wrapping_add(1);
                 if rounds.is_multiple_of(ROUNDS_BETWEEN_YIELDS) {
                     tokio::task::yield_now().await;

@@ -148,6 +148,7 @@ fn is_passing(code: Code) -> bool {
     matches!(
         code,
         Code::RebalanceInProgress
+            | Code::IllegalGeneration
             | Code::StaleMemberEpoch
             | Code::OffsetMetadataTooLarge
             | Code::CoordinatorLoadInProgress

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::native;
 use super::{context, options};
 use crate::config::Plugin;
-use crate::edge::{Output, Receipt, Refused};
+use crate::edge::{Ended, Output, Receipt, Refused};
 use crate::message::HeaderRef;
 use crate::outcome::OutputRecord;
 
@@ -45,6 +45,8 @@ type Handle = ThreadedProducer<Reports, NoCustomPartitioner>;
 /// Where the outputs of a plugin go.
 pub struct KafkaOutput {
     options: ClientConfig,
+    /// Where outputs go that name no topic; whether they may is decided before.
+    topic: String,
     /// Replaced after an error that ends a producer for good. The lock is held to clone or replace it only.
     producer: Mutex<Arc<Handle>>,
     messages: Arc<Semaphore>,
@@ -58,6 +60,7 @@ impl KafkaOutput {
         let producer = Mutex::new(open(&options)?);
         Ok(Self {
             options,
+            topic: plugin.output.clone().unwrap_or_default(),
             producer,
             messages: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             bytes: Arc::new(Semaphore::new(OUTSTANDING_BYTES_MAX)),
@@ -91,11 +94,12 @@ impl KafkaOutput {
         Some(Permits { _message: message, _bytes: bytes })
     }
 
-    async fn hand_over(&self, topic: &str, record: &OutputRecord, receipt: Receipt) {
+    async fn send(&self, record: &OutputRecord, receipt: Receipt) {
+        let topic = record.topic.as_deref().unwrap_or(&self.topic);
         let size = size_bytes(record);
         let Ok(name) = CString::new(topic) else {
             let why = format!("`{}` is not a topic's name", topic.escape_debug());
-            return receipt.refused(Refused { why, lasting: true });
+            return receipt.refused(Refused::Failed { why, lasting: true });
         };
         // Never none: the semaphores are not closed.
         let Some(permits) = self.room(size).await else { return };
@@ -121,7 +125,9 @@ impl KafkaOutput {
                 Code::Fatal if !replaced => {
                     replaced = true;
                     if let Err(error) = self.replace(&producer) {
-                        return sent.receipt.refused(Refused { why: format!("{error:#}"), lasting: false });
+                        return sent
+                            .receipt
+                            .refused(Refused::Failed { why: format!("{error:#}"), lasting: false });
                     }
                 }
                 _ => return sent.receipt.refused(refused(code, topic, size)),
@@ -131,13 +137,13 @@ impl KafkaOutput {
 }
 
 impl Output for KafkaOutput {
-    fn send<'a>(
-        &'a self,
-        topic: &'a str,
-        record: &'a OutputRecord,
-        receipt: Receipt,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        Box::pin(self.hand_over(topic, record, receipt))
+    fn hand_over<'a>(&'a self, ended: Ended) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            for record in &ended.records {
+                self.send(record, ended.receipt.another()).await;
+            }
+            ended.receipt.confirmed();
+        })
     }
 }
 
@@ -155,7 +161,7 @@ fn open(options: &ClientConfig) -> anyhow::Result<Arc<Handle>> {
 }
 
 /// Why Kafka does not take an output, in words that say what to do.
-fn refused(code: Code, topic: &str, size: usize) -> Refused {
+pub(super) fn refused(code: Code, topic: &str, size: usize) -> Refused {
     let why = match code {
         Code::MessageSizeTooLarge => format!(
             "{size} bytes are too large for topic `{topic}`: the limit is the option `message.max.bytes` \
@@ -170,11 +176,11 @@ fn refused(code: Code, topic: &str, size: usize) -> Refused {
         Code::InvalidTopic => format!("`{topic}` is not a topic's name"),
         _ => format!("topic `{topic}`: {code}"),
     };
-    Refused { why, lasting: matches!(code, Code::MessageSizeTooLarge | Code::InvalidTopic) }
+    Refused::Failed { why, lasting: matches!(code, Code::MessageSizeTooLarge | Code::InvalidTopic) }
 }
 
 /// What the output weighs, as librdkafka counts it against `message.max.bytes`, and some for itself.
-fn size_bytes(record: &OutputRecord) -> usize {
+pub(super) fn size_bytes(record: &OutputRecord) -> usize {
     let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     let headers: usize = record.headers.iter().map(|(name, value)| name.len() + len(value)).sum();
     OUTPUT_OVERHEAD_BYTES + len(&record.key) + len(&record.payload) + headers

@@ -14,7 +14,7 @@ use super::producer::Produced;
 use super::{Embedded, KafkaOutput, KafkaSource, missing_topics, reachable};
 use crate::ack::{Delivered, Delivery, Partition};
 use crate::config::{Budget, Instances, Kafka, Order, Plugin, Start};
-use crate::edge::{Event, Output, Receipts, Room, Source};
+use crate::edge::{Ended, Event, Output, Receipts, Refused, Room, Source};
 use crate::message::HeaderRef;
 use crate::metrics::PluginMetrics;
 use crate::outcome::OutputRecord;
@@ -394,17 +394,21 @@ fn closing_is_bounded_without_a_cluster() {
 #[tokio::test]
 async fn outputs_are_confirmed_as_they_are_or_refused_with_a_reason() {
     let world = World::new(1);
-    let output = KafkaOutput::connect(&world.plugin()).unwrap();
+    let plugin = Plugin { output: Some("orders".to_owned()), ..world.plugin() };
+    let output = KafkaOutput::connect(&plugin).unwrap();
     let headers = vec![(b"a".to_vec(), None), (b"b\0".to_vec(), Some(Vec::new()))];
     let good = OutputRecord { key: Some(Vec::new()), headers, ..OutputRecord::default() };
     let large = OutputRecord { payload: Some(vec![0; 1_100_000]), ..OutputRecord::default() };
     let receipts = Receipts::new();
-    output.send("orders", &good, receipts.receipt(0)).await;
-    output.send("orders", &large, receipts.receipt(1)).await;
-    output.send("or\0ders", &good, receipts.receipt(2)).await;
+    let elsewhere = OutputRecord { topic: Some("or\0ders".to_owned()), ..good.clone() };
+    for (index, record) in [good, large, elsewhere].into_iter().enumerate() {
+        let receipt = receipts.receipt(index as u32);
+        output.hand_over(Ended { mark: None, records: vec![record], receipt }).await;
+    }
     let refused = receipts.settled().await;
     assert_eq!(refused.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2]);
-    assert!(refused[0].1.why.contains("message.max.bytes") && refused[0].1.lasting, "{:?}", refused[0].1);
+    let Refused::Failed { why, lasting: true } = &refused[0].1 else { panic!("{refused:?}") };
+    assert!(why.contains("message.max.bytes"), "{why}");
     let mut source = world.source();
     let taken = take(&mut source, PLENTY, 1);
     let message = taken[0].message();

@@ -9,8 +9,7 @@ use super::shared::Shared;
 use crate::ack::Delivery;
 use crate::buffer::End;
 use crate::config::Action;
-use crate::edge::{Output, Receipts, Refused};
-use crate::message::Position;
+use crate::edge::{Ended, Receipts, Refused};
 use crate::outcome::{Failure, Outcome, OutputRecord};
 use crate::plugin::Worker;
 use crate::run::LaneId;
@@ -36,6 +35,8 @@ pub(super) struct GivenUp {
     reason: String,
     /// Why, as it is shown.
     shown: String,
+    /// What the plugin's failure handler wants to be produced.
+    last_words: Vec<OutputRecord>,
     /// What went wrong in the plugin's failure handler.
     last_word_error: Option<String>,
 }
@@ -43,57 +44,55 @@ pub(super) struct GivenUp {
 impl GivenUp {
     pub(super) fn new(lane: LaneId, delivery: Delivery, failure: &Failure) -> Self {
         let (reason, shown) = (failure.reason(), failure.to_string());
-        Self { lane, delivery, reason, shown, last_word_error: None }
+        Self { lane, delivery, reason, shown, last_words: Vec::new(), last_word_error: None }
+    }
+
+    fn last_word_failed(&mut self, shared: &Shared, error: String) {
+        let position = self.delivery.message().position();
+        tell(shared, |plugin| {
+            tracing::warn!(plugin, %position, error, "the plugin's failure handler failed");
+        });
+        self.last_word_error = Some(error);
     }
 }
 
 /// A message is given up on: the plugin has the last word if it wants it, then it is over.
-pub(super) fn begin(shared: &Arc<Shared>, output: &Arc<dyn Output>, message: GivenUp) {
+pub(super) fn begin(shared: &Arc<Shared>, message: GivenUp) {
     if shared.has_failure_handler {
         shared.decisions().last_words.push_back(message);
         shared.work.notify_one();
     } else {
-        conclude(shared, output, message);
+        conclude(shared, message);
     }
 }
 
 /// Lets the plugin's failure handler see the message, and produces what it returns. Whatever comes of that, the
 /// message's end is the same.
-pub(super) async fn last_word(
-    shared: &Arc<Shared>,
-    output: &Arc<dyn Output>,
-    worker: &mut Worker,
-    mut message: GivenUp,
-) {
+pub(super) async fn last_word(shared: &Arc<Shared>, worker: &mut Worker, mut message: GivenUp) {
     let said = worker.handle_failed(&message.delivery, &message.reason).await;
     shared.landed();
-    let said = said.and_then(|records| settle::allowed(shared, &records).map(|()| records));
-    let receipts = Receipts::new();
-    match said {
-        Ok(records) => {
-            for record in records {
-                output.send(settle::topic(shared, &record), &record, receipts.receipt(0)).await;
-            }
-        }
-        Err(error) => message.last_word_error = Some(error),
+    match said.and_then(|records| settle::allowed(shared, &records).map(|()| records)) {
+        Ok(records) => message.last_words = records,
+        Err(error) => message.last_word_failed(shared, error),
     }
-    let (shared, output) = (shared.clone(), output.clone());
+    // In a transaction they become final with the message's end, or not at all.
+    if message.last_words.is_empty() || shared.output.is_transactional() {
+        return conclude(shared, message);
+    }
+    let records = std::mem::take(&mut message.last_words);
+    let receipts = Receipts::new();
+    shared.output.hand_over(Ended { mark: None, records, receipt: receipts.receipt(0) }).await;
+    let shared = shared.clone();
     tokio::spawn(async move {
-        if let Some((_, Refused { why, .. })) = receipts.settled().await.into_iter().next() {
-            message.last_word_error = Some(format!("an output was refused: {why}"));
+        if let Some((_, Refused::Failed { why, .. })) = receipts.settled().await.pop() {
+            message.last_word_failed(&shared, format!("an output was refused: {why}"));
         }
-        if let Some(error) = &message.last_word_error {
-            let position = message.delivery.message().position();
-            tell(&shared, |plugin| {
-                tracing::warn!(plugin, %position, error, "the plugin's failure handler failed");
-            });
-        }
-        conclude(&shared, &output, message);
+        conclude(&shared, message);
     });
 }
 
 /// Does what the config says of messages that are given up on.
-fn conclude(shared: &Arc<Shared>, output: &Arc<dyn Output>, message: GivenUp) {
+fn conclude(shared: &Arc<Shared>, message: GivenUp) {
     let action = shared.plugin.failure.action;
     let position = message.delivery.message().position();
     let (attempts, reason) = (message.delivery.attempt(), message.shown.clone());
@@ -108,51 +107,55 @@ fn conclude(shared: &Arc<Shared>, output: &Arc<dyn Output>, message: GivenUp) {
             "message parked: its lane is held, and it is tried again after a restart"
         ),
     });
-    let GivenUp { lane, delivery, .. } = message;
-    match action {
-        Action::Park => finish(shared, lane, delivery, End::Parked(reason), Outcome::Parked),
-        Action::Skip => finish(shared, lane, delivery, End::Finished, Outcome::Skipped),
-        Action::DeadLetter => {
-            let letter = letter(shared, &delivery, &message.reason, message.last_word_error.as_deref());
-            let (shared, output) = (shared.clone(), output.clone());
-            tokio::spawn(async move {
-                if write(&shared, &*output, &delivery, &letter, &position).await {
-                    finish(&shared, lane, delivery, End::Finished, Outcome::DeadLettered);
-                } else {
-                    let mut decisions = shared.decisions();
-                    decisions.buffer.settle(lane, delivery, End::GivenBack);
-                    shared.changed(&mut decisions);
-                }
-            });
-        }
+    let letter = (action == Action::DeadLetter).then(|| letter(shared, &message));
+    let GivenUp { lane, delivery, last_words, .. } = message;
+    let records: Vec<OutputRecord> = last_words.into_iter().chain(letter).collect();
+    let (end, outcome) = match action {
+        Action::Park => (End::Parked(reason), Outcome::Parked),
+        Action::Skip => (End::Finished, Outcome::Skipped),
+        Action::DeadLetter => (End::Finished, Outcome::DeadLettered),
+    };
+    let is_final_at_once = records.is_empty() && !(shared.output.is_transactional() && end.is_finished());
+    if is_final_at_once {
+        return finish(shared, lane, delivery, end, Some(outcome));
     }
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        if write(&shared, &delivery, records, end.is_finished()).await {
+            finish(&shared, lane, delivery, end, Some(outcome));
+        } else {
+            finish(&shared, lane, delivery, End::GivenBack, None);
+        }
+    });
 }
 
-fn finish(shared: &Shared, lane: LaneId, delivery: Delivery, end: End, outcome: Outcome) {
+fn finish(shared: &Shared, lane: LaneId, delivery: Delivery, end: End, outcome: Option<Outcome>) {
     let mut decisions = shared.decisions();
     decisions.buffer.settle(lane, delivery, end);
-    shared.metrics.count_outcome(outcome, 1);
+    if let Some(outcome) = outcome {
+        shared.metrics.count_outcome(outcome, 1);
+    }
     shared.changed(&mut decisions);
 }
 
-/// Writes a dead letter until Kafka has it. False when the message's partition was given up before.
-async fn write(
-    shared: &Shared,
-    output: &dyn Output,
-    delivery: &Delivery,
-    letter: &OutputRecord,
-    position: &Position,
-) -> bool {
-    let topic = letter.topic.as_deref().unwrap_or_default();
+/// Hands over the end of a message until Kafka has it. False when the message's partition was given up before.
+async fn write(shared: &Shared, delivery: &Delivery, records: Vec<OutputRecord>, is_finished: bool) -> bool {
     let mut wait = WRITE_BACKOFF;
     loop {
         let receipts = Receipts::new();
-        output.send(topic, letter, receipts.receipt(0)).await;
-        let Some((_, Refused { why, .. })) = receipts.settled().await.into_iter().next() else { return true };
+        let mark = is_finished.then(|| delivery.mark());
+        let ended = Ended { mark, records: records.clone(), receipt: receipts.receipt(0) };
+        shared.output.hand_over(ended).await;
+        let error = match receipts.settled().await.pop() {
+            None => return true,
+            Some((_, Refused::Void)) => return false,
+            Some((_, Refused::Failed { why, .. })) => why,
+        };
         shared.metrics.dead_letter_failures.fetch_add(1, Ordering::Relaxed);
+        let position = delivery.message().position();
         tell(shared, |plugin| {
             tracing::error!(
-                plugin, %position, error = why,
+                plugin, %position, error,
                 "a dead letter cannot be written; it is tried again, and the message's lane waits"
             );
         });
@@ -168,7 +171,8 @@ async fn write(
 }
 
 /// The message as a dead letter: key, payload and headers as they came, and how it ended.
-fn letter(shared: &Shared, delivery: &Delivery, reason: &str, last_word_error: Option<&str>) -> OutputRecord {
+fn letter(shared: &Shared, given_up: &GivenUp) -> OutputRecord {
+    let GivenUp { delivery, reason, last_word_error, .. } = given_up;
     let message = delivery.message();
     let own = message.headers().filter(|header| !header.name.starts_with(HEADER_PREFIX));
     let mut headers: Vec<_> =
@@ -177,7 +181,7 @@ fn letter(shared: &Shared, delivery: &Delivery, reason: &str, last_word_error: O
         headers.push(([HEADER_PREFIX, name.as_bytes()].concat(), value.map(String::into_bytes)));
     };
     add("plugin", Some(shared.plugin.name.to_string()));
-    add("reason", Some(reason.to_owned()));
+    add("reason", Some(reason.clone()));
     add("attempts", Some(delivery.attempt().to_string()));
     add("topic", Some(message.topic().to_owned()));
     add("partition", Some(message.partition().to_string()));
@@ -185,7 +189,7 @@ fn letter(shared: &Shared, delivery: &Delivery, reason: &str, last_word_error: O
     add("timestamp", message.timestamp().map(|timestamp| timestamp.to_string()));
     add("component", Some(shared.metrics.digest()));
     if let Some(error) = last_word_error {
-        add("failure-handler", Some(error.to_owned()));
+        add("failure-handler", Some(error.clone()));
     }
     OutputRecord {
         topic: shared.plugin.failure.topic.clone(),

@@ -25,6 +25,9 @@ pub(super) fn run(shared: &Shared, mut source: Box<dyn Source>) {
     while !shared.is_stopping() {
         let room = shared.room(!leaving.is_empty());
         let asked = Instant::now();
+        if room.messages == 0 || room.bytes == 0 {
+            shared.output.hurry();
+        }
         let event = source.next(room);
         if room.messages == 0 || room.bytes == 0 {
             shared.metrics.add_throttled(ThrottledBy::Buffer, asked.elapsed());

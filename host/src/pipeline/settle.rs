@@ -5,35 +5,36 @@ use std::sync::Arc;
 use super::give_up::{self, GivenUp};
 use super::shared::Shared;
 use crate::buffer::End;
-use crate::edge::{Output, Receipts};
+use crate::edge::{Ended, Receipts, Refused};
 use crate::failure::{Decision, decide};
 use crate::outcome::{Failure, Handling, Outcome, OutputRecord};
 use crate::run::{Run, RunMessage};
 
-/// Hands over the outputs of a run. None when there are none. Outputs that may not go where they want to fail their
-/// message before anything of it is sent.
-pub(super) async fn produce(shared: &Shared, output: &dyn Output, run: &mut Run) -> Option<Arc<Receipts>> {
+/// Hands over what a run came to. None when there is nothing to wait for. Outputs that may not go where they want to
+/// fail their message before anything of it is sent.
+pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receipts>> {
     let mut receipts = None;
+    let is_transactional = shared.output.is_transactional();
     for (index, message) in run.messages.iter_mut().enumerate() {
         let Handling::Done(records) = &mut message.handling else { continue };
-        if records.is_empty() {
+        if records.is_empty() && !is_transactional {
             continue;
         }
         if let Err(reason) = allowed(shared, records) {
             message.handling = Handling::Failed(Failure::Reject { reason });
             continue;
         }
-        let receipts = receipts.get_or_insert_with(Receipts::new);
-        for record in std::mem::take(records) {
-            output.send(topic(shared, &record), &record, receipts.receipt(index as u32)).await;
-        }
+        let receipt = receipts.get_or_insert_with(Receipts::new).receipt(index as u32);
+        let (mark, records) = (Some(message.delivery.mark()), std::mem::take(records));
+        shared.output.hand_over(Ended { mark, records, receipt }).await;
+    }
+    if is_transactional && receipts.is_some() {
+        let mut decisions = shared.decisions();
+        let done = run.messages.iter_mut().filter(|message| matches!(message.handling, Handling::Done(_)));
+        done.for_each(|message| decisions.buffer.leave_lane(message.lane, &mut message.delivery));
+        shared.changed(&mut decisions);
     }
     receipts
-}
-
-/// Where an output goes that is `allowed`.
-pub(super) fn topic<'a>(shared: &'a Shared, record: &'a OutputRecord) -> &'a str {
-    record.topic.as_deref().or(shared.plugin.output.as_deref()).unwrap_or_default()
 }
 
 /// Whether all of `records` have a topic that they may go to.
@@ -54,27 +55,26 @@ pub(super) fn allowed(shared: &Shared, records: &[OutputRecord]) -> Result<(), S
 
 /// Answers for every message of a run: at once when nothing was sent, else when Kafka has confirmed all of it. The
 /// worker does not wait for that; the messages' lanes do.
-pub(super) fn answer(
-    shared: &Arc<Shared>,
-    output: &Arc<dyn Output>,
-    run: Run,
-    receipts: Option<Arc<Receipts>>,
-) {
-    let Some(receipts) = receipts else { return answer_now(shared, output, run) };
-    let (shared, output) = (shared.clone(), output.clone());
+pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receipts>>) {
+    let Some(receipts) = receipts else { return answer_now(shared, run) };
+    let shared = shared.clone();
     tokio::spawn(async move {
         let mut run = run;
         for (index, refused) in receipts.settled().await {
             if let Some(message) = run.messages.get_mut(index as usize) {
-                let failure = Failure::Output { reason: refused.why, lasting: refused.lasting };
-                message.handling = Handling::Failed(failure);
+                message.handling = match refused {
+                    Refused::Void => Handling::NotStarted,
+                    Refused::Failed { why: reason, lasting } => {
+                        Handling::Failed(Failure::Output { reason, lasting })
+                    }
+                };
             }
         }
-        answer_now(&shared, &output, run);
+        answer_now(&shared, run);
     });
 }
 
-fn answer_now(shared: &Arc<Shared>, output: &Arc<dyn Output>, run: Run) {
+fn answer_now(shared: &Arc<Shared>, run: Run) {
     let mut handled = 0;
     let (mut given_up, mut is_retried) = (Vec::new(), false);
     let mut decisions = shared.decisions();
@@ -111,5 +111,5 @@ fn answer_now(shared: &Arc<Shared>, output: &Arc<dyn Output>, run: Run) {
     }
     shared.changed(&mut decisions);
     drop(decisions);
-    given_up.into_iter().for_each(|message| give_up::begin(shared, output, message));
+    given_up.into_iter().for_each(|message| give_up::begin(shared, message));
 }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::budget::Pacer;
 use crate::buffer::{Bounds, Buffer, End};
-use crate::config;
-use crate::edge::{Bell, Room};
+use crate::config::{self, Delivery};
+use crate::edge::{Bell, Output, Room};
 use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
 use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, Run};
@@ -23,6 +23,10 @@ use super::worker::Task;
 /// How long a run should last: long enough that crossing the border once for all of it pays, short enough that
 /// nobody waits noticeably for what a worker holds.
 const RUN_TARGET_NS: u64 = 1_000_000;
+
+/// Longest span of an exactly-once plugin: what is finished out of order has to fit into the commit whatever it looks
+/// like, one bit for each offset (about 24 000), and some room for offsets that are no messages.
+const EXACTLY_ONCE_SPAN_MAX: usize = 20_000;
 
 /// The intake reads, and hears of nothing.
 const RING_NEVER: u8 = 0;
@@ -40,6 +44,7 @@ pub(super) struct Shared {
     pub(super) seat: Arc<Seat>,
     pub(super) plugin: Arc<config::Plugin>,
     pub(super) metrics: Arc<PluginMetrics>,
+    pub(super) output: Arc<dyn Output>,
     /// Given to every run; once set, nothing that has not begun begins.
     pub(super) stopping: Arc<AtomicBool>,
     /// Only who holds it waits for work or for a permit, so each is given to one worker, in the order in which
@@ -93,12 +98,17 @@ impl Shared {
     pub(super) fn new(
         seat: Arc<Seat>,
         bell: Arc<Bell>,
+        output: Arc<dyn Output>,
         lookouts: Vec<Arc<Lookout>>,
         has_failure_handler: bool,
     ) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
         let budget = &plugin.budget;
-        let bounds = Bounds { parked: plugin.failure.max_parked, span: plugin.failure.max_span };
+        let span = match plugin.delivery {
+            Delivery::AtLeastOnce => plugin.failure.max_span,
+            Delivery::ExactlyOnce => plugin.failure.max_span.min(EXACTLY_ONCE_SPAN_MAX),
+        };
+        let bounds = Bounds { parked: plugin.failure.max_parked, span };
         let decisions = Decisions {
             buffer: Buffer::new(plugin.order, budget.buffer, budget.buffer_bytes, bounds),
             last_words: VecDeque::new(),
@@ -108,6 +118,7 @@ impl Shared {
         Self {
             seat,
             metrics,
+            output,
             stopping: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             work: Notify::new(),

@@ -11,7 +11,7 @@ use super::{Parts, Running, start};
 use crate::ack::Partition;
 use crate::capability::Grants;
 use crate::config;
-use crate::edge::{Bell, Event, Output, Receipt, Refused, Room, Source};
+use crate::edge::{Bell, Ended, Event, Output, Receipt, Refused, Room, Source};
 use crate::message::Batch;
 use crate::outcome::{Outcome, OutputRecord};
 use crate::plugin::guests::{ECHO, handler, plugin};
@@ -70,22 +70,25 @@ impl Source for FakeSource {
 struct FakeOutput {
     sent: Mutex<Vec<(Instant, String, OutputRecord)>>,
     kept: Option<Mutex<Vec<Receipt>>>,
+    is_transactional: bool,
 }
 
 impl Output for FakeOutput {
-    fn send<'a>(
-        &'a self,
-        topic: &'a str,
-        record: &'a OutputRecord,
-        receipt: Receipt,
-    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn hand_over<'a>(&'a self, ended: Ended) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            self.sent.lock().unwrap().push((Instant::now(), topic.to_owned(), record.clone()));
+            for record in ended.records {
+                let topic = record.topic.clone().unwrap_or_else(|| "t".to_owned());
+                self.sent.lock().unwrap().push((Instant::now(), topic, record));
+            }
             match &self.kept {
-                Some(kept) => kept.lock().unwrap().push(receipt),
-                None => receipt.confirmed(),
+                Some(kept) => kept.lock().unwrap().push(ended.receipt),
+                None => ended.receipt.confirmed(),
             }
         })
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.is_transactional
     }
 }
 
@@ -110,6 +113,7 @@ impl World {
         change(&mut plugin);
         let host = config::Host { data: data.path().to_owned(), threads: 1 };
         let engine = Engine::new(&host, std::slice::from_ref(&plugin)).unwrap();
+        let plugin_delivery = plugin.delivery;
         let seat = Seat::new(Arc::new(plugin));
         let generation =
             Generation::load(&engine, &seat.plugin, wasm, seat.metrics.clone(), &Grants::default()).unwrap();
@@ -117,7 +121,8 @@ impl World {
         let bell = Arc::new(Bell::default());
         let source = FakeSource { script, waiting: None, bell: bell.clone(), released: tell };
         let kept = keep_receipts.then(Mutex::default);
-        let output = Arc::new(FakeOutput { sent: Mutex::default(), kept });
+        let is_transactional = plugin_delivery == config::Delivery::ExactlyOnce;
+        let output = Arc::new(FakeOutput { sent: Mutex::default(), kept, is_transactional });
         let parts = Parts {
             seat: seat.clone(),
             source: Box::new(source),
@@ -192,7 +197,7 @@ async fn a_message_counts_when_its_output_is_confirmed() {
     world.until("all are sent", |_| kept().lock().unwrap().len() == 3).await;
     assert_eq!((world.handled(), world.watermark()), (0, Some(0)));
     let mut receipts = std::mem::take(&mut *kept().lock().unwrap());
-    receipts.pop().unwrap().refused(Refused { why: "too large".to_owned(), lasting: true });
+    receipts.pop().unwrap().refused(Refused::Failed { why: "too large".to_owned(), lasting: true });
     receipts.into_iter().for_each(Receipt::confirmed);
     world.until("two are handled, one parked", |world| world.seat.parked().len() == 1).await;
     world.until("two are handled", |world| world.handled() == 2).await;
@@ -373,7 +378,7 @@ async fn what_is_rejected_is_a_dead_letter_before_it_counts_and_keeps_what_it_wa
     let kept = || world.output.kept.as_ref().unwrap();
     let dead = |world: &World| world.seat.metrics.outcomes(Outcome::DeadLettered);
     world.until("it is sent", |_| kept().lock().unwrap().len() == 1).await;
-    let refused = Refused { why: "no leader".to_owned(), lasting: false };
+    let refused = Refused::Failed { why: "no leader".to_owned(), lasting: false };
     kept().lock().unwrap().pop().unwrap().refused(refused);
     world.until("it is sent again", |_| kept().lock().unwrap().len() == 1).await;
     assert_eq!((dead(&world), world.watermark()), (0, Some(7)));
@@ -395,6 +400,26 @@ async fn what_is_rejected_is_a_dead_letter_before_it_counts_and_keeps_what_it_wa
     assert_eq!((named("reason").as_str(), named("attempts").as_str()), ("not today", "1"));
     assert_eq!((named("topic"), named("partition"), named("offset")), ("t".into(), "0".into(), "7".into()));
     assert_eq!((named("timestamp").as_str(), named("plugin").as_str()), ("12", "test"));
+}
+
+#[tokio::test]
+async fn in_transactions_a_lane_goes_on_before_its_messages_are_final_and_void_ones_come_again_uncharged() {
+    let world = World::new(&picky(), true, |plugin| {
+        plugin.delivery = config::Delivery::ExactlyOnce;
+        plugin.failure.action = config::Action::Skip;
+    });
+    world.deliver(0..4, |offset| (Some("a".into()), if offset == 3 { "x" } else { "fine" }.into()));
+    let kept = || world.output.kept.as_ref().unwrap();
+    world.until("all of the lane are handed over", |_| kept().lock().unwrap().len() == 4).await;
+    assert_eq!((world.handled(), world.sent().len(), world.watermark()), (0, 3, Some(0)));
+    let receipts = std::mem::take(&mut *kept().lock().unwrap());
+    receipts.into_iter().for_each(|receipt| receipt.refused(Refused::Void));
+    let confirm = || std::mem::take(&mut *kept().lock().unwrap()).into_iter().for_each(Receipt::confirmed);
+    world.until("they are final", |world| (confirm(), world.handled() == 3).1).await;
+    world.until("the last is handed over again", |_| kept().lock().unwrap().len() == 1).await;
+    confirm();
+    world.until("one is skipped", |world| world.seat.metrics.outcomes(Outcome::Skipped) == 1).await;
+    assert_eq!((world.watermark(), world.sent().len()), (Some(4), 6));
 }
 
 #[tokio::test]
