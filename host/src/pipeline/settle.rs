@@ -71,6 +71,11 @@ fn answer_now(shared: &Shared, run: Run) {
                 counts[Outcome::Handled as usize] += 1;
                 End::Finished
             }
+            Handling::Batched(slot) => {
+                counts[Outcome::Parked as usize] += 1;
+                let reason = format!("there is no batcher `{}`", slot.batcher);
+                park(shared, &message.delivery, &Failure::Reject { reason })
+            }
             Handling::NotStarted => End::GivenBack,
             Handling::Failed(failure) => {
                 counts[Outcome::Parked as usize] += 1;
