@@ -183,14 +183,9 @@ struct Model {
 }
 
 impl Model {
-    fn put(
-        &mut self,
-        (offset, lane, alone): (i64, LaneId, bool),
-        batcher: usize,
-        key: &str,
-        flush: bool,
-        now: Instant,
-    ) {
+    fn put(&mut self, offset: i64, put: &Put, now: Instant) {
+        let Put { lane, batcher, key, flush, alone } = *put;
+        let key = key.to_string();
         let is_open = |plain: &Plain| plain.trigger.is_none() && plain.batcher == batcher && plain.key == key;
         let mut open = self.batches.iter().position(is_open).filter(|_| !alone);
         let latest =
@@ -201,7 +196,7 @@ impl Model {
         }
         let at = open.unwrap_or(self.batches.len());
         if open.is_none() {
-            let (key, messages) = (key.to_owned(), vec![]);
+            let messages = vec![];
             self.batches.push(Plain {
                 batcher,
                 key,
@@ -275,9 +270,18 @@ impl Model {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Put {
+    lane: LaneId,
+    batcher: usize,
+    key: u8,
+    flush: bool,
+    alone: bool,
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    Put { lane: u64, batcher: usize, key: u8, flush: bool, alone: bool },
+    Put(Put),
     Take,
     Finish(usize),
     Pass(u64),
@@ -288,8 +292,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let put = (0u64..4, 0usize..2, 0u8..3, prop::bool::weighted(0.1), prop::bool::weighted(0.05));
-    let put =
-        put.prop_map(|(lane, batcher, key, flush, alone)| Step::Put { lane, batcher, key, flush, alone });
+    let put = put
+        .prop_map(|(lane, batcher, key, flush, alone)| Step::Put(Put { lane, batcher, key, flush, alone }));
     let step = prop_oneof![
         8 => put,
         4 => Just(Step::Take),
@@ -326,14 +330,14 @@ impl Both {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Put { lane, batcher, key, flush, alone } => {
+            Step::Put(put) => {
                 let offset = self.next_offset;
                 self.next_offset += 1;
                 let mut delivery = delivery(&self.partition, offset);
-                delivery.alone = alone;
-                let (name, key) = (["a", "b"][batcher], key.to_string());
-                self.room.put((lane, delivery), Slot { flush, ..slot(name, &key) }, self.now).unwrap();
-                self.model.put((offset, lane, alone), batcher, &key, flush, self.now);
+                delivery.alone = put.alone;
+                let slot = Slot { flush: put.flush, ..slot(["a", "b"][put.batcher], &put.key.to_string()) };
+                self.room.put((put.lane, delivery), slot, self.now).unwrap();
+                self.model.put(offset, &put, self.now);
             }
             Step::Take => {
                 self.take();

@@ -5,8 +5,8 @@ use crate::batch::{Batch, Waiting};
 use crate::outcome::{Slot, Trigger};
 
 /// A batcher that knows messages by their offsets. `handle-message`: 0 is done, 1 asks for a retry, 2 traps, 3 names a
-/// batcher too long, 4 never returns; all others go to `default` under their key, 5 as its last and 6 with the payload
-/// `today`. `handle-batch`: 10 traps, 11 never returns, 12 makes it forget one result, 13 is rejected with a letter for
+/// batcher too long, 4 never returns; all others go to `default` under their key, 5 as its last, 6 with the payload
+/// `today`, and 9 after it was refused more memory. `handle-batch`: 10 traps, 11 never returns, 12 makes it forget one result, 13 is rejected with a letter for
 /// each trigger up to the batch's; all others become an output of the batcher's name, the batch key and the payload.
 const BATCHER: &str = r#"(module
     (memory (export "memory") 1)
@@ -32,6 +32,7 @@ const BATCHER: &str = r#"(module
             (return (i32.const 1024))))
         (if (i32.eq (local.get $offset) (i32.const 2)) (then unreachable))
         (if (i32.eq (local.get $offset) (i32.const 4)) (then (loop (br 0))))
+        (if (i32.eq (local.get $offset) (i32.const 9)) (then (drop (memory.grow (i32.const 100)))))
         (i32.store8 (i32.const 1028) (i32.const 1))
         (call $list (i32.const 1032) (i32.const 2064) (i32.const 7))
         (if (i32.eq (local.get $offset) (i32.const 3))
@@ -153,6 +154,8 @@ fn a_batchers_trap_ends_the_run_and_its_instance() {
         world.plugin.budget.timeout = Duration::from_millis(60);
         on_one_thread(async {
             let mut worker = world.worker(&batcher());
+            let refused = worker.handle(run_of(only(9).messages)).await;
+            assert_eq!(letters(&refused), "b", "what was refused to it is not held against the next");
             let (mut run, partition) = run(9);
             run.messages.drain(..offset);
             let run = worker.handle(run_of(run.messages)).await;
