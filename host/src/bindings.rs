@@ -1,6 +1,8 @@
 //! The shapes that cross the sandbox's border, made from `wit/` and `plugin/run.wit`, and the way between them and
 //! the host's own words.
 
+pub mod batch;
+
 use wasmtime::component::{ComponentType, Lower};
 
 use crate::message::MessageRef;
@@ -83,6 +85,11 @@ impl OwnedMessage {
             attempt,
             previous_error: previous_error.map(str::to_owned),
         }
+    }
+
+    /// The same message with another payload.
+    pub fn with_payload(self, payload: Vec<u8>) -> Self {
+        Self { payload: Some(payload), ..self }
     }
 }
 

@@ -126,11 +126,37 @@ pub struct OutputRecord {
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
+/// Where a batcher puts a message to wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// The batcher's name.
+    pub batcher: String,
+    /// The batch key.
+    pub key: String,
+    /// The batch is to be handled now, with this message as its last.
+    pub flush: bool,
+    /// What `handle-batch` is given instead of the message's own payload, if something.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// What made a batch complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// It was full.
+    Size,
+    /// Its time was over.
+    Timeout,
+    /// The plugin or the host did not want to wait for more.
+    Flush,
+}
+
 /// What came of giving one message to a guest.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Handling {
     /// The guest returned these outputs.
     Done(Vec<OutputRecord>),
+    /// The guest put it into a batch.
+    Batched(Slot),
     /// The guest failed on this very message.
     Failed(Failure),
     /// The guest never saw it: the run ended before it, or it may not start any more. It is as if never taken.

@@ -1,6 +1,7 @@
 //! The guest: the sandbox that a plugin runs in. Takes a component from its bytes to workers that handle runs under
 //! the plugin's limits. Knows nothing of Kafka, of retries or of where outputs go.
 
+mod batcher;
 mod broken;
 mod cache;
 mod clock;
@@ -20,6 +21,7 @@ mod shared;
 mod tests;
 mod worker;
 
+pub use batcher::BatchEnd;
 pub use engine::Engine;
 pub use generation::{Generation, check};
 pub use inspect::{Flaw, Kind, Refusal, Summary};

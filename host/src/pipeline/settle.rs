@@ -84,6 +84,11 @@ fn answer_now(shared: &Arc<Shared>, run: Run) {
                 handled += 1;
                 End::Finished
             }
+            Handling::Batched(slot) => {
+                counts[Outcome::Parked as usize] += 1;
+                let reason = format!("there is no batcher `{}`", slot.batcher);
+                park(shared, &message.delivery, &Failure::Reject { reason })
+            }
             Handling::NotStarted => End::GivenBack,
             Handling::Failed(failure) => {
                 match decide(&failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {

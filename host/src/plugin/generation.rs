@@ -11,7 +11,7 @@ use super::compose::compose;
 use super::engine::{Engine, Realm};
 use super::guest::Guest;
 use super::inspect::{
-    ASYNC_HANDLER, FAILURE_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect,
+    ASYNC_HANDLER, BATCHER, FAILURE_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect,
     unknown_import, wrong_type,
 };
 use super::instance::{Instance, NoInstance};
@@ -50,6 +50,9 @@ pub(super) struct Version {
 /// Where the functions are that are called without the trampoline, as far as the plugin has them.
 pub(super) struct Exports {
     pub(super) handle_async: Option<ComponentExportIndex>,
+    /// A batcher's `handle-message`.
+    pub(super) look_at: Option<ComponentExportIndex>,
+    pub(super) handle_batch: Option<ComponentExportIndex>,
     pub(super) handle_failed: Option<ComponentExportIndex>,
     pub(super) lifecycle: Option<Lifecycle>,
 }
@@ -63,6 +66,8 @@ impl Exports {
         let lifecycle = export(LIFECYCLE, "start").zip(export(LIFECYCLE, "stop"));
         Self {
             handle_async: export(ASYNC_HANDLER, "handle-message"),
+            look_at: export(BATCHER, "handle-message"),
+            handle_batch: export(BATCHER, "handle-batch"),
             handle_failed: export(FAILURE_HANDLER, "handle-failed"),
             lifecycle: lifecycle.map(|(start, stop)| Lifecycle { start, stop }),
         }

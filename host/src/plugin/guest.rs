@@ -21,7 +21,7 @@ use crate::run::Run;
 pub(super) const OUTPUTS_MAX: usize = 10_000;
 
 /// Most bytes of one message's outputs, so that a hundred workers' outputs fit into a host's memory.
-const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The host's side of one instance.
 pub(super) struct Guest {
@@ -97,7 +97,7 @@ pub(super) struct Course {
     /// Where in the run the messages of this call begin.
     first: usize,
     /// Those that this call was given, in their order.
-    slots: Vec<Slot>,
+    entries: Vec<Entry>,
     /// Lanes of which a message of this run did not succeed.
     broken_lanes: Vec<u64>,
     /// The message that `begin` named last, if it is not done.
@@ -105,10 +105,16 @@ pub(super) struct Course {
 }
 
 /// What became of one message.
-pub(super) struct Slot {
+pub(super) struct Entry {
     pub(super) handling: Handling,
     pub(super) handle_ns: u64,
     pub(super) started_at: Option<Instant>,
+}
+
+impl Entry {
+    pub(super) fn not_started() -> Self {
+        Self { handling: Handling::NotStarted, handle_ns: 0, started_at: None }
+    }
 }
 
 impl Course {
@@ -117,24 +123,23 @@ impl Course {
         if first == 0 {
             self.broken_lanes.clear();
         }
-        let slot = || Slot { handling: Handling::NotStarted, handle_ns: 0, started_at: None };
-        self.slots.clear();
-        self.slots.resize_with(count, slot);
+        self.entries.clear();
+        self.entries.resize_with(count, Entry::not_started);
         (self.run, self.first, self.under_way) = (Some(run), first, None);
     }
 
     /// The call is over: what it was given comes back, and the run is let go.
-    pub(super) fn come_back(&mut self) -> std::vec::Drain<'_, Slot> {
+    pub(super) fn come_back(&mut self) -> std::vec::Drain<'_, Entry> {
         self.run = None;
-        self.slots.drain(..)
+        self.entries.drain(..)
     }
 
     /// The message named last failed.
     pub(super) fn fail(&mut self, index: usize, failure: outcome::Failure, now: Instant) {
-        if let Some(slot) = self.slots.get_mut(index) {
-            let started_at = *slot.started_at.get_or_insert(now);
-            slot.handle_ns = (now - started_at).as_nanos() as u64;
-            slot.handling = Handling::Failed(failure);
+        if let Some(entry) = self.entries.get_mut(index) {
+            let started_at = *entry.started_at.get_or_insert(now);
+            entry.handle_ns = (now - started_at).as_nanos() as u64;
+            entry.handling = Handling::Failed(failure);
         }
     }
 
@@ -147,7 +152,7 @@ impl Course {
 impl run_host::Host for Guest {
     fn begin(&mut self, index: u32) -> wasmtime::Result<bool> {
         let index = index as usize;
-        let Some(run) = self.course.run.as_ref().filter(|_| index < self.course.slots.len()) else {
+        let Some(run) = self.course.run.as_ref().filter(|_| index < self.course.entries.len()) else {
             wasmtime::bail!("no message {index} is under way");
         };
         let now = Instant::now();
@@ -158,7 +163,7 @@ impl run_host::Host for Guest {
             return Ok(false);
         }
         self.restart(now);
-        self.course.slots[index].started_at = Some(now);
+        self.course.entries[index].started_at = Some(now);
         self.course.under_way = Some(index);
         Ok(true)
     }
@@ -174,9 +179,9 @@ impl run_host::Host for Guest {
         if !matches!(handling, Handling::Done(_)) {
             self.course.broken_lanes.push(lane);
         }
-        let slot = &mut self.course.slots[index];
-        slot.handle_ns = slot.started_at.map_or(0, |started_at| (now - started_at).as_nanos() as u64);
-        slot.handling = handling;
+        let entry = &mut self.course.entries[index];
+        entry.handle_ns = entry.started_at.map_or(0, |started_at| (now - started_at).as_nanos() as u64);
+        entry.handling = handling;
         Ok(())
     }
 }

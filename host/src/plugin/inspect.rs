@@ -178,10 +178,6 @@ fn kind(exports: &[String]) -> Result<Kind, Flaw> {
     let exported = |kind: &Kind| exports.iter().any(|name| name == kind.interface());
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(exported).collect();
     match kinds[..] {
-        [Kind::Batcher] => Err(Flaw {
-            what: format!("exports `{BATCHER}`: batchers are not supported yet"),
-            hint: format!("export `{HANDLER}`"),
-        }),
         [kind] => Ok(kind),
         [] => Err(no_handler(exports)),
         _ => {
@@ -207,7 +203,8 @@ fn no_handler(exports: &[String]) -> Flaw {
         format!("exports {} and no handler", names.join(", "))
     };
     let hint = format!(
-        "export one of `{HANDLER}`, `{ASYNC_HANDLER}`, for example with the world `{PACKAGE}/processor@{VERSION}`"
+        "export one of `{HANDLER}`, `{ASYNC_HANDLER}`, `{BATCHER}`, for example with the world \
+         `{PACKAGE}/processor@{VERSION}`"
     );
     Flaw { what, hint }
 }

@@ -9,7 +9,8 @@ use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::broken::Broken;
 use super::generation::Version;
-use super::guest::{Guest, Slot, owned, records};
+use super::guest::{Entry, Guest, owned, records};
+use super::inspect::Kind;
 use super::limits::{MemoryLimit, Watch, on_epoch};
 use super::packing::pack;
 use crate::ack::Delivery;
@@ -43,7 +44,7 @@ pub(super) struct Instance {
     pub(super) store: Store<Guest>,
     pub(super) instance: component::Instance,
     pub(super) watch: Arc<Watch>,
-    version: Arc<Version>,
+    pub(super) version: Arc<Version>,
     /// The run as it is written into the guest's memory; kept for its allocation.
     packed: Vec<u8>,
     /// Counts this instance for as long as it lives.
@@ -121,12 +122,12 @@ impl Instance {
     }
 
     /// Lets the guest handle the `count` messages of `run` from the one at `first`, and puts what became of them
-    /// behind `slots`. Returns whether the instance may go on.
+    /// behind `entries`. Returns whether the instance may go on.
     pub(super) async fn handle_each(
         &mut self,
         run: &Arc<Run>,
         (first, count): (usize, usize),
-        slots: &mut Vec<Slot>,
+        entries: &mut Vec<Entry>,
     ) -> bool {
         let messages = &run.messages[first..first + count];
         let called = self.call_each(run, first, messages).await;
@@ -136,12 +137,12 @@ impl Instance {
         if let Some(broken) = broken {
             self.version.metrics.count_trap(broken.kind);
             // Without a name the trap came before any message could begin, which is the doing of the next in turn.
-            let begun = slots.len();
+            let begun = entries.len();
             let unnamed = || (0..count).find(|index| run.is_open(begun + index)).unwrap_or_default();
             let index = course.under_way.take().unwrap_or_else(unnamed);
             course.fail(index, broken.into_failure(), Instant::now());
         }
-        slots.extend(course.come_back());
+        entries.extend(course.come_back());
         lived
     }
 
@@ -213,13 +214,20 @@ impl Instance {
         if handle_async.is_some() {
             self.handle_async()?;
         }
+        if self.version.kind == Kind::Batcher {
+            self.check_batcher()?;
+        }
         if handle_failed.is_some() {
             self.function::<FailedParams, FailedResults>(handle_failed)?;
         }
         Ok(())
     }
 
-    fn function<P, R>(&mut self, export: Option<ComponentExportIndex>) -> wasmtime::Result<TypedFunc<P, R>>
+    /// The plugin's function at `export`, if it has the type that it should have.
+    pub(super) fn function<P, R>(
+        &mut self,
+        export: Option<ComponentExportIndex>,
+    ) -> wasmtime::Result<TypedFunc<P, R>>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,

@@ -1,5 +1,6 @@
 //! Guests of every kind under the limits; they are written in `guests`.
 
+mod batches;
 mod last_word;
 
 use std::sync::Arc;
@@ -74,6 +75,7 @@ fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
 fn letters(run: &Run) -> String {
     let letter = |message: &RunMessage| match &message.handling {
         Handling::Done(_) => 'd',
+        Handling::Batched(_) => 'b',
         Handling::Failed(Failure::Retry { .. }) => 'r',
         Handling::Failed(Failure::Reject { .. }) => 'x',
         Handling::Failed(_) => 't',

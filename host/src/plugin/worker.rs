@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batcher::BatchEnd;
 use super::generation::Version;
-use super::guest::Slot;
+use super::guest::Entry;
+use super::inspect::Kind;
 use super::instance::{Instance, NoInstance};
 use super::shared::Shared;
 use crate::ack::Delivery;
+use crate::batch::Batch;
 use crate::config::Instances;
 use crate::outcome::OutputRecord;
 use crate::run::{Lookout, RUN_MESSAGES_MAX, Run, RunMessage};
@@ -47,8 +50,8 @@ impl Worker {
 
     /// Most messages of one run that this worker can use: 1 where messages do not cross the border together.
     pub fn longest_run(&self) -> usize {
-        match (&self.hands, self.version.plugin.instances) {
-            (Hands::Own(_), Instances::Reused) => RUN_MESSAGES_MAX,
+        match (self.version.kind, self.version.plugin.instances) {
+            (Kind::Handler, Instances::Reused) => RUN_MESSAGES_MAX,
             _ => 1,
         }
     }
@@ -85,10 +88,25 @@ impl Worker {
                 if run.messages.len() > 1 {
                     self.lookout.show(&run);
                 }
-                let slots = own.handle(&run).await;
-                merge(run, slots).await
+                let entries = match self.version.kind {
+                    Kind::Batcher => own.look_at_each(&run).await,
+                    Kind::Handler | Kind::AsyncHandler => own.handle_each(&run).await,
+                };
+                merge(run, entries).await
             }
         }
+    }
+
+    /// Lets the guest handle `batch` under the limits of one message, says of each message what became of it, and notes
+    /// in it whether it is to be tried alone next. Nothing starts when there is no instance to be had (after a short
+    /// wait), or when the plugin is no batcher. Dropping the future drops the instance.
+    pub async fn handle_batch(&mut self, batch: &mut Batch) -> BatchEnd {
+        let end = match &mut self.hands {
+            Hands::Own(own) if self.version.kind == Kind::Batcher => own.handle_batch(batch).await,
+            _ => BatchEnd::not_started(batch.messages.len()),
+        };
+        end.note_alone(batch);
+        end
     }
 
     /// Whether the plugin has a last word on messages that are given up.
@@ -171,19 +189,46 @@ impl Own {
     }
 
     /// What became of the messages of `run`; the rest, when an instance broke or there was none, did not start.
-    async fn handle(&mut self, run: &Arc<Run>) -> Vec<Slot> {
+    async fn handle_each(&mut self, run: &Arc<Run>) -> Vec<Entry> {
         let per_message = self.version.plugin.instances == Instances::PerMessage;
-        let mut slots = Vec::with_capacity(run.messages.len());
-        while slots.len() < run.messages.len() {
-            let first = slots.len();
+        let mut entries = Vec::with_capacity(run.messages.len());
+        while entries.len() < run.messages.len() {
+            let first = entries.len();
             let count = if per_message { 1 } else { crossing(&run.messages[first..]) };
             let Some(mut instance) = self.take().await else { break };
-            if !instance.handle_each(run, (first, count), &mut slots).await {
+            if !instance.handle_each(run, (first, count), &mut entries).await {
                 break;
             }
             self.put_back(instance, count).await;
         }
-        slots
+        entries
+    }
+
+    /// The same for a batcher, which looks at one message after the other.
+    async fn look_at_each(&mut self, run: &Run) -> Vec<Entry> {
+        let mut broken_lanes = Vec::new();
+        let mut entries = Vec::with_capacity(run.messages.len());
+        while entries.len() < run.messages.len() {
+            let Some(mut instance) = self.take().await else { break };
+            if !instance.look_at(run, &mut broken_lanes, &mut entries).await {
+                break;
+            }
+            self.put_back(instance, 1).await;
+        }
+        entries
+    }
+
+    async fn handle_batch(&mut self, batch: &Batch) -> BatchEnd {
+        let Some(mut instance) = self.take().await else {
+            return BatchEnd::not_started(batch.messages.len());
+        };
+        match instance.handle_batch(batch).await {
+            Ok(end) => {
+                self.put_back(instance, batch.messages.len()).await;
+                end
+            }
+            Err(end) => end,
+        }
     }
 }
 
@@ -214,7 +259,7 @@ fn crossing(messages: &[RunMessage]) -> usize {
 }
 
 /// `run` with what became of its messages, less those that were taken over by somebody else.
-async fn merge(mut run: Arc<Run>, slots: Vec<Slot>) -> Run {
+async fn merge(mut run: Arc<Run>, entries: Vec<Entry>) -> Run {
     // The guest's side lets go of the run whenever a call ends; who looks at it, after a few instructions.
     let mut run = loop {
         match Arc::try_unwrap(run) {
@@ -223,10 +268,10 @@ async fn merge(mut run: Arc<Run>, slots: Vec<Slot>) -> Run {
         }
         tokio::task::yield_now().await;
     };
-    for (message, slot) in run.messages.iter_mut().zip(slots) {
-        message.handling = slot.handling;
-        message.handle_ns = slot.handle_ns;
-        message.started_at = slot.started_at;
+    for (message, entry) in run.messages.iter_mut().zip(entries) {
+        message.handling = entry.handling;
+        message.handle_ns = entry.handle_ns;
+        message.started_at = entry.started_at;
     }
     run.forget_taken();
     run
