@@ -103,6 +103,8 @@ pub struct PluginMetrics {
     pub handle_seconds: Histogram,
     /// Time from being fetched to being started.
     pub wait_seconds: Histogram,
+    /// Time in `handle-batch`.
+    pub batch_seconds: Histogram,
     /// Messages being handled now.
     pub in_flight: AtomicI64,
     /// Messages in the buffer now.
@@ -143,6 +145,7 @@ impl Default for PluginMetrics {
             throttled_ns: Default::default(),
             handle_seconds: Histogram::default(),
             wait_seconds: Histogram::default(),
+            batch_seconds: Histogram::default(),
             in_flight: AtomicI64::default(),
             buffer_messages: AtomicU64::default(),
             buffer_bytes: AtomicU64::default(),

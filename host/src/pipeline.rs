@@ -52,22 +52,26 @@ pub struct Running {
 ///
 /// 1. the source delivers a message with its ticket  2. it takes room in the buffer  3. it joins its lane: `intake`
 async fn the_way(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> bool {
-    // 4. The heads of free lanes, each with a permit of the rate; or a message that has been given up on.
-    let run = match worker::next_task(shared, worker, timer).await {
+    // 4. The heads of free lanes, each with a permit of the rate; or a batch that is complete; or a message that has been
+    // given up on.
+    let task = match worker::next_task(shared, worker, timer).await {
         None => return false,
-        Some(Task::LastWord(message)) => {
+        Some(task) => task,
+    };
+    // 5. The plugin's `handle-message` or `handle-batch`, under its deadline, CPU and memory budgets.
+    let (mut run, batch) = match task {
+        Task::Run(run) => (worker::handle(shared, worker, run).await, None),
+        Task::Batch(batch) => worker::handle_batch(shared, worker, batch).await,
+        Task::LastWord(message) => {
             give_up::last_word(shared, worker, message).await;
             return true;
         }
-        Some(Task::Run(run)) => run,
     };
-    // 5. The plugin's `handle-message`, under its deadline, CPU and memory budgets.
-    let mut run = worker::handle(shared, worker, run).await;
     // 6. Outputs are on their way to Kafka, or it is clear why they must not be.
     let receipts = settle::produce(shared, &mut run).await;
-    // 7. Each message is answered once, when Kafka has its outputs: finished, tried again, or given up on.
-    // 8. Its partition's progress moves.
-    settle::answer(shared, run, receipts);
+    // 7. Each message is answered once, when Kafka has its outputs: finished, put into a batch, tried again, or given up
+    // on.  8. Its partition's progress moves.
+    settle::answer(shared, run, receipts, batch);
     true
 }
 
@@ -79,13 +83,7 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
     let hands: Vec<_> = (0..seat.plugin.budget.concurrency).map(|_| generation.worker()).collect();
     drop(entered);
     let lookouts = hands.iter().map(Worker::lookout).collect();
-    let shared = Arc::new(Shared::new(
-        seat.clone(),
-        source.bell(),
-        output,
-        lookouts,
-        generation.has_failure_handler(),
-    ));
+    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), output, lookouts, &generation));
     seat.take_place(&shared);
     seat.say(|_| Some(State::Joining { trouble: None }));
     let plugin = &seat.plugin;

@@ -170,6 +170,9 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     ("gristmill_wait_seconds", "Time from fetched to started", Times, &|family, m| {
         family.histogram(&m.wait_seconds)
     }),
+    ("gristmill_batch_seconds", "Time in handle-batch", Times, &|family, m| {
+        family.histogram(&m.batch_seconds)
+    }),
     ("gristmill_in_flight", "Messages being handled", Gauge, &|f, m| f.gauge(&[], signed(&m.in_flight))),
     ("gristmill_buffer_messages", "Messages in the buffer", Gauge, &|f, m| {
         f.gauge(&[], int(&m.buffer_messages))

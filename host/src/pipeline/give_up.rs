@@ -131,7 +131,7 @@ fn conclude(shared: &Arc<Shared>, message: GivenUp) {
 
 fn finish(shared: &Shared, lane: LaneId, delivery: Delivery, end: End, outcome: Option<Outcome>) {
     let mut decisions = shared.decisions();
-    decisions.buffer.settle(lane, delivery, end);
+    decisions.settle(lane, delivery, end);
     if let Some(outcome) = outcome {
         shared.metrics.count_outcome(outcome, 1);
     }
@@ -210,7 +210,7 @@ pub(super) fn tell_retry(shared: &Shared, delivery: &Delivery, failure: &Failure
 }
 
 /// Logs something of a message that failed, unless there was too much of that lately.
-fn tell(shared: &Shared, line: impl FnOnce(&str)) {
+pub(super) fn tell(shared: &Shared, line: impl FnOnce(&str)) {
     let name = shared.plugin.name.clone();
     let rest = move |messages| {
         tracing::warn!(plugin = %name, messages, "more messages failed than are listed here one by one");

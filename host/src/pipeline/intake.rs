@@ -26,7 +26,7 @@ pub(super) fn run(shared: &Shared, mut source: Box<dyn Source>) {
         let room = shared.room(!leaving.is_empty());
         let asked = Instant::now();
         if room.messages == 0 || room.bytes == 0 {
-            shared.output.hurry();
+            shared.hurry();
         }
         let event = source.next(room);
         if room.messages == 0 || room.bytes == 0 {
@@ -51,12 +51,13 @@ fn take_in(shared: &Shared, event: Event, leaving: &mut Vec<Leaving>) {
             shared.seat.say(|_| Some(State::Running));
         }
         Event::Revoked(partitions) => {
-            shared.decisions().buffer.revoke(&partitions);
+            shared.decisions().revoke(&partitions);
+            shared.work.notify_one();
             tracing::info!(plugin = %shared.plugin.name, partitions = partitions.len(), "giving up partitions");
             leaving.push(Leaving { partitions, deadline: Instant::now() + shared.plugin.drain });
         }
         Event::Lost(partitions) => {
-            shared.decisions().buffer.revoke(&partitions);
+            shared.decisions().lose(&partitions);
             tracing::warn!(
                 plugin = %shared.plugin.name, partitions = partitions.len(),
                 "partitions lost: what is in flight of them will be handled again elsewhere"
@@ -66,7 +67,7 @@ fn take_in(shared: &Shared, event: Event, leaving: &mut Vec<Leaving>) {
         Event::Renewed(old, new) => {
             let mut decisions = shared.decisions();
             let (unfinished, position) = (old.progress().unfinished(), old.progress().watermark());
-            decisions.buffer.revoke(std::slice::from_ref(&old));
+            decisions.lose(std::slice::from_ref(&old));
             decisions.buffer.assign(new);
             drop(decisions);
             tracing::error!(
@@ -112,6 +113,7 @@ fn give_up(shared: &Shared, source: &mut dyn Source, leave: &Leaving) -> bool {
             plugin = %shared.plugin.name, drain = ?shared.plugin.drain,
             "gave up partitions with messages still in flight: they will be handled again elsewhere"
         );
+        shared.decisions().lose(&leave.partitions);
     }
     source.release(&leave.partitions);
     true
@@ -123,7 +125,8 @@ fn drain(shared: &Shared, source: &mut dyn Source) {
     {
         let mut decisions = shared.decisions();
         let partitions: Vec<_> = decisions.buffer.partitions().cloned().collect();
-        decisions.buffer.revoke(&partitions);
+        decisions.revoke(&partitions);
+        shared.changed(&mut decisions);
     }
     loop {
         // Asked for its side effect: from here on everything that comes free rings.

@@ -54,9 +54,9 @@ pub(super) fn allowed(shared: &Shared, records: &[OutputRecord]) -> Result<(), S
 }
 
 /// Answers for every message of a run: at once when nothing was sent, else when Kafka has confirmed all of it. The
-/// worker does not wait for that; the messages' lanes do.
-pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receipts>>) {
-    let Some(receipts) = receipts else { return answer_now(shared, run) };
+/// worker does not wait for that; the messages' lanes do, and if the run was a batch, those that share a lane with it.
+pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receipts>>, batch: Option<u64>) {
+    let Some(receipts) = receipts else { return answer_now(shared, run, batch) };
     let shared = shared.clone();
     tokio::spawn(async move {
         let mut run = run;
@@ -70,49 +70,48 @@ pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receip
                 };
             }
         }
-        answer_now(&shared, run);
+        answer_now(&shared, run, batch);
     });
 }
 
-fn answer_now(shared: &Arc<Shared>, run: Run) {
+fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     let mut handled = 0;
-    let (mut given_up, mut is_retried) = (Vec::new(), false);
+    let mut given_up = Vec::new();
     let mut decisions = shared.decisions();
     for RunMessage { lane, mut delivery, handling, .. } in run.messages {
-        let end = match handling {
+        let failure = match handling {
             Handling::Done(_) => {
                 handled += 1;
-                End::Finished
+                decisions.settle(lane, delivery, End::Finished);
+                continue;
             }
-            Handling::Batched(slot) => {
-                counts[Outcome::Parked as usize] += 1;
-                let reason = format!("there is no batcher `{}`", slot.batcher);
-                park(shared, &message.delivery, &Failure::Reject { reason })
+            Handling::NotStarted => {
+                decisions.settle(lane, delivery, End::GivenBack);
+                continue;
             }
-            Handling::NotStarted => End::GivenBack,
-            Handling::Failed(failure) => {
-                match decide(&failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {
-                    Decision::Retry(wait) => {
-                        is_retried = true;
-                        give_up::tell_retry(shared, &delivery, &failure, wait);
-                        delivery.failed(failure.reason(), shared.now() + wait);
-                        End::Retry
-                    }
-                    Decision::GiveUp => {
-                        given_up.push(GivenUp::new(lane, delivery, &failure));
-                        continue;
-                    }
+            Handling::Batched(slot) => match decisions.put(shared, (lane, delivery), slot) {
+                Ok(()) => continue,
+                Err((unknown, reason)) => {
+                    delivery = unknown;
+                    Failure::Reject { reason }
                 }
-            }
+            },
+            Handling::Failed(failure) => failure,
         };
-        decisions.buffer.settle(lane, delivery, end);
+        match decide(&failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {
+            Decision::Retry(wait) => {
+                give_up::tell_retry(shared, &delivery, &failure, wait);
+                delivery.failed(failure.reason(), shared.now() + wait);
+                decisions.settle(lane, delivery, End::Retry);
+            }
+            Decision::GiveUp => given_up.push(GivenUp::new(lane, delivery, &failure)),
+        }
     }
     if handled > 0 {
         shared.metrics.count_outcome(Outcome::Handled, handled);
     }
-    if is_retried {
-        // Whoever waits for what is due looks again.
-        shared.work.notify_one();
+    if let Some(batch) = batch {
+        decisions.batches.finished(batch);
     }
     shared.changed(&mut decisions);
     drop(decisions);

@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::ack::{Delivery, Partition};
+use crate::batch::{self, Batches};
 use crate::budget::Pacer;
 use crate::buffer::{Bounds, Buffer, End};
-use crate::config::{self, Delivery};
+use crate::config;
 use crate::edge::{Bell, Output, Room};
 use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
-use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, Run};
+use crate::outcome::Slot;
+use crate::plugin::{Generation, Kind};
+use crate::run::{HeldUp, LaneId, Lookout, RUN_MESSAGES_MAX, Run};
 
 use super::control::{Seat, State};
 use super::give_up::GivenUp;
@@ -53,6 +57,8 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// The plugin wants to see messages that are given up on.
     pub(super) has_failure_handler: bool,
+    /// Room for one message is worth taking, because messages come slowly or a batch may need the last of it.
+    takes_singly: bool,
     /// What is logged of messages that fail.
     pub(super) failure_log: Arc<LogLimit>,
     bell: Arc<Bell>,
@@ -74,6 +80,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Decisions {
     pub(super) buffer: Buffer,
+    /// Messages that the plugin has put into batches.
+    pub(super) batches: Batches,
     /// Messages that wait for the plugin's failure handler.
     pub(super) last_words: VecDeque<GivenUp>,
     pacer: Option<Pacer>,
@@ -94,23 +102,77 @@ pub(super) enum Take {
     NotBefore(Instant),
 }
 
+impl Decisions {
+    /// Learns what became of a message. One that had left its lane and failed takes back those behind it that wait in
+    /// batches, so that their order holds.
+    pub(super) fn settle(&mut self, lane: LaneId, delivery: Delivery, end: End) {
+        let behind = delivery.left_lane && !end.is_finished();
+        self.buffer.settle(lane, delivery, end);
+        if behind {
+            for waiting in self.batches.pull_back(lane) {
+                self.buffer.settle(lane, waiting.delivery, End::GivenBack);
+            }
+        }
+    }
+
+    /// Puts a message into a batch. It comes back, with the reason, if there is no such batcher.
+    pub(super) fn put(
+        &mut self,
+        shared: &Shared,
+        (lane, mut delivery): (LaneId, Delivery),
+        slot: Slot,
+    ) -> Result<(), (Delivery, String)> {
+        // One before it in its lane has failed meanwhile, or nobody would handle the batch in time.
+        if self.buffer.is_held(lane) || delivery.partition().is_revoked() || shared.is_stopping() {
+            self.settle(lane, delivery, End::GivenBack);
+            return Ok(());
+        }
+        if self.batches.knows(&slot.batcher) {
+            self.buffer.leave_lane(lane, &mut delivery);
+        }
+        self.batches.put((lane, delivery), slot, Instant::now().into_std())
+    }
+
+    /// Partitions are to be given up: nothing of them starts, but for batches, which are complete now.
+    pub(super) fn revoke(&mut self, partitions: &[Arc<Partition>]) {
+        self.buffer.revoke(partitions);
+        self.batches.flush_partitions(partitions);
+    }
+
+    /// Partitions are gone: nothing of them starts.
+    pub(super) fn lose(&mut self, partitions: &[Arc<Partition>]) {
+        self.buffer.revoke(partitions);
+        for waiting in self.batches.give_up(partitions) {
+            self.buffer.settle(waiting.lane, waiting.delivery, End::GivenBack);
+        }
+    }
+}
+
 impl Shared {
     pub(super) fn new(
         seat: Arc<Seat>,
         bell: Arc<Bell>,
         output: Arc<dyn Output>,
         lookouts: Vec<Arc<Lookout>>,
-        has_failure_handler: bool,
+        generation: &Generation,
     ) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
         let budget = &plugin.budget;
         let span = match plugin.delivery {
-            Delivery::AtLeastOnce => plugin.failure.max_span,
-            Delivery::ExactlyOnce => plugin.failure.max_span.min(EXACTLY_ONCE_SPAN_MAX),
+            config::Delivery::AtLeastOnce => plugin.failure.max_span,
+            config::Delivery::ExactlyOnce => plugin.failure.max_span.min(EXACTLY_ONCE_SPAN_MAX),
         };
         let bounds = Bounds { parked: plugin.failure.max_parked, span };
+        let batchers = plugin.batchers.iter().map(|batcher| batch::Settings {
+            name: batcher.name.clone(),
+            size: batcher.size,
+            timeout: batcher.timeout,
+            concurrency: batcher.concurrency,
+        });
+        let batchers = batchers.collect();
         let decisions = Decisions {
             buffer: Buffer::new(plugin.order, budget.buffer, budget.buffer_bytes, bounds),
+            batches: Batches::new(batchers, plugin.order),
             last_words: VecDeque::new(),
             pacer: budget.rate.map(|rate| Pacer::new(rate, budget.burst)),
             unattended_since: None,
@@ -122,7 +184,8 @@ impl Shared {
             stopping: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             work: Notify::new(),
-            has_failure_handler,
+            has_failure_handler: generation.has_failure_handler(),
+            takes_singly: generation.kind() == Kind::Batcher || budget.rate.is_some(),
             failure_log: LogLimit::new(FAILURE_LINES, FAILURE_LINES),
             bell,
             lookouts,
@@ -161,6 +224,23 @@ impl Shared {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Whether nothing starts any more, and nothing that has to end before is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_stopping() && {
+            let decisions = self.decisions();
+            decisions.batches.is_empty() && decisions.last_words.is_empty()
+        }
+    }
+
+    /// There is no room: what waits for more to come does so no longer.
+    pub(super) fn hurry(&self) {
+        self.output.hurry();
+        let batches = &mut self.decisions().batches;
+        if !batches.has_ready() && batches.in_flight() == 0 && batches.flush_oldest() {
+            self.work.notify_one();
+        }
+    }
+
     /// Room for the intake. With `always` it hears of every change, room or not.
     pub(super) fn room(&self, always: bool) -> Room {
         // Said before looking, so that what comes free in between rings.
@@ -176,12 +256,17 @@ impl Shared {
     }
 
     fn room_in(&self, buffer: &Buffer, in_flight: usize) -> Room {
-        let worth_taking = if self.plugin.budget.rate.is_some() { 1 } else { self.run_length() };
+        let worth_taking = if self.takes_singly { 1 } else { self.run_length() };
         buffer.room(in_flight, worth_taking)
     }
 
     /// After messages came, left or were freed: updates the gauges and wakes whom it may concern.
     pub(super) fn changed(&self, decisions: &mut Decisions) {
+        let has_other_work = decisions.batches.has_ready() || decisions.buffer.next_due().is_some();
+        if has_other_work || self.is_stopping() || decisions.batches.next_deadline().is_some() {
+            // Whoever waits looks again, and waits no longer than until something is due.
+            self.work.notify_one();
+        }
         if decisions.buffer.has_ready() {
             match self.idle.load(Ordering::SeqCst) {
                 0 => _ = decisions.unattended_since.get_or_insert_with(Instant::now),
@@ -214,15 +299,19 @@ impl Shared {
     /// until it has its run; from then on it counts as in flight, until `landed`.
     pub(super) fn try_take(&self, longest: usize) -> Take {
         let mut decisions = self.decisions();
-        let Decisions { buffer, last_words, pacer, unattended_since } = &mut *decisions;
-        if let Some(message) = last_words.pop_front() {
-            self.in_flight.fetch_add(1, Ordering::SeqCst);
-            return Take::Task(Task::LastWord(message));
-        }
+        let Decisions { buffer, batches, last_words, pacer, unattended_since } = &mut *decisions;
         let now = Instant::now();
+        batches.tick(now.into_std());
+        let task = last_words.pop_front().map(Task::LastWord).or_else(|| batches.take().map(Task::Batch));
+        if let Some(task) = task {
+            self.in_flight.fetch_add(1, Ordering::SeqCst);
+            return Take::Task(task);
+        }
         buffer.wake(now - self.began);
-        if !buffer.has_ready() {
-            return Take::Nothing { until: buffer.next_due().map(|due| self.began + due) };
+        if !buffer.has_ready() || self.is_stopping() {
+            let due = buffer.next_due().map(|due| self.began + due);
+            let complete = batches.next_deadline().map(Instant::from_std);
+            return Take::Nothing { until: due.into_iter().chain(complete).min() };
         }
         if let Some(since) = unattended_since.take() {
             self.metrics.add_throttled(ThrottledBy::Concurrency, now - since);

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::give_up::GivenUp;
+use super::give_up::{self, GivenUp};
 use super::shared::{Shared, Take};
+use crate::batch::Batch;
 use crate::metrics::{LocalHistogram, ThrottledBy};
-use crate::plugin::Worker;
-use crate::run::{HeldUp, Run};
+use crate::outcome::Handling;
+use crate::plugin::{BatchEnd, Worker};
+use crate::run::{HeldUp, Run, RunMessage};
 use crate::timer::Timer;
 
 /// How long a message may be under way before those behind it in its run are taken from its worker: runs are made
@@ -21,6 +23,8 @@ const RESCUE_AFTER: Duration = Duration::from_millis(2);
 pub(super) enum Task {
     /// Messages that may start now.
     Run(Run),
+    /// Messages that the plugin has put together.
+    Batch(Batch),
     /// A message that the plugin's failure handler is to see.
     LastWord(GivenUp),
 }
@@ -42,7 +46,7 @@ pub(super) async fn next_task(shared: &Arc<Shared>, worker: &mut Worker, timer: 
     }
     let turn = shared.turn.lock().await;
     let task = loop {
-        if shared.is_stopping() {
+        if shared.is_over() {
             return None;
         }
         // An instance first: a permit is for now, and making an instance may take milliseconds.
@@ -106,4 +110,42 @@ pub(super) async fn handle(shared: &Shared, worker: &mut Worker, run: Run) -> Ru
     shared.metrics.wait_seconds.add(&mut wait);
     shared.measured(slowest_ns);
     run
+}
+
+/// Gives a batch to the guest. Returns it as a run that has been handled, and its number.
+pub(super) async fn handle_batch(
+    shared: &Shared,
+    worker: &mut Worker,
+    mut batch: Batch,
+) -> (Run, Option<u64>) {
+    let started_at = Instant::now();
+    let end = worker.handle_batch(&mut batch).await;
+    shared.landed();
+    let mut seconds = LocalHistogram::default();
+    seconds.observe(started_at.elapsed().as_nanos() as u64);
+    shared.metrics.batch_seconds.add(&mut seconds);
+    let handlings = match end {
+        BatchEnd::Each(handlings) => handlings,
+        BatchEnd::BrokenOff { kind, reason } => {
+            let messages = batch.messages.len();
+            give_up::tell(shared, |plugin| {
+                let (kind, batcher) = (kind.word(), &*batch.batcher);
+                tracing::warn!(
+                    plugin,
+                    batcher,
+                    messages,
+                    kind,
+                    reason,
+                    "a batch was broken off; each of its messages is tried alone next"
+                );
+            });
+            batch.messages.iter().map(|_| Handling::NotStarted).collect()
+        }
+    };
+    let messages = batch.messages.into_iter().zip(handlings);
+    let messages = messages.map(|(waiting, handling)| RunMessage {
+        handling,
+        ..RunMessage::new(waiting.lane, waiting.delivery)
+    });
+    (Run::new(messages.collect(), shared.stopping.clone()), Some(batch.id))
 }
