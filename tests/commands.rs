@@ -121,7 +121,7 @@ fn every_problem_of_config_and_components_is_told_at_once_in_the_order_of_the_fi
         "[host]\nthread = 2\n{}[plugins.a.budget]\nrate = 11\ntimeout = \"5 parsecs\"\n{}{}",
         table("a", Path::new("missing.wasm")),
         table("b", Path::new("core.wasm")),
-        "order = \"keys\"\n[plugins.b.retry]\nattempts = 3\n",
+        "order = \"keys\"\n[plugins.b.retry]\nattempts = 0\n",
     ));
     fs::write(dir.path().join("core.wasm"), CORE_MODULE).expect("a file");
     let blocks = [
@@ -135,7 +135,7 @@ fn every_problem_of_config_and_components_is_told_at_once_in_the_order_of_the_fi
         "gristmill.toml:13:13: plugins.b.component\n  this is a core module, not a component, found: `core.wasm`\n  hint: \
          build for wasm32-wasip2, or turn it into a component with `wasm-tools component new`\n",
         "gristmill.toml:15:9: plugins.b.order\n  expected one of `key`, `partition`, `none`, found: `\"keys\"`\n  hint: did you mean `key`?\n",
-        "gristmill.toml:16:1: plugins.b.retry\n  `retry` is not supported yet\n  hint: remove it\n",
+        "gristmill.toml:17:12: plugins.b.retry.attempts\n  expected a value from `1` to `1000`, found: `0`\n",
     ];
     for command in ["check", "run"] {
         let said = gristmill(dir.path(), &[command]);
@@ -173,12 +173,11 @@ fn each_way_to_be_no_plugin_is_told_with_how_to_mend_it() {
 #[test]
 fn what_is_still_to_come_is_refused_by_name() {
     let dir = folder(&format!(
-        "{}delivery = \"exactly-once\"\nprotocol = \"lines\"\n[plugins.echo.failure]\naction = \"skip\"\n\
-         [plugins.echo.batchers.default]\nsize = 10\n[plugins.echo.budget]\nscope = \"group\"\n\
+        "{}delivery = \"exactly-once\"\nprotocol = \"lines\"\n[plugins.echo.budget]\nscope = \"group\"\n\
          [plugins.echo.allow]\nhttp = [\"https://example.com\"]\n",
         table("echo", &plugin("echo"))
     ));
-    let blocks = ["delivery", "protocol", "failure", "batchers", "scope", "http"]
+    let blocks = ["delivery", "protocol", "scope", "http"]
         .map(|name| format!("\n  `{name}` is not supported yet\n  hint: remove it\n"));
     gristmill(dir.path(), &["check"]).problems(&blocks.each_ref().map(String::as_str));
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::message::{Batch, MessageRef};
-pub use progress::Progress;
+pub use progress::{Progress, Told};
 
 /// One assignment of one partition: the same partition assigned again is a new `Partition`, so that what is
 /// answered late for the old assignment moves nothing.
@@ -106,9 +106,9 @@ impl Delivered {
             size: delivered.batch.get(index as usize).size_bytes() as u32,
             delivered: delivered.clone(),
             index,
-            attempt: 1,
-            previous_error: None,
+            trouble: None,
             alone: false,
+            left_lane: false,
             answered: false,
         })
     }
@@ -120,14 +120,25 @@ pub struct Delivery {
     delivered: Arc<Delivered>,
     index: u32,
     size: u32,
+    /// In a box, because most messages have none.
+    trouble: Option<Box<Trouble>>,
     answered: bool,
-    /// Which call of `handle-message` this is for the message, from 1.
-    pub attempt: u32,
-    /// Why the attempt before this one failed.
-    pub previous_error: Option<Box<str>>,
     /// It is to be handled in an instance of its own: one that it shared was broken off, and it could not be told
     /// who was to blame. The guest room sets it with `NotStarted`, and heeds it the next time.
     pub alone: bool,
+    /// Others of its lane may go on while it waits for its answer: it waits in a batch, or for a transaction.
+    pub left_lane: bool,
+}
+
+/// What a message has been through.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// Calls of `handle-message` that failed.
+    pub failed_attempts: u32,
+    /// Why the last of them failed.
+    pub error: Box<str>,
+    /// When the next may start, on the clock of whoever decided it; none when it may at once.
+    pub not_before: Option<std::time::Duration>,
 }
 
 impl Delivery {
@@ -151,6 +162,45 @@ impl Delivery {
         self.delivered.batch.fetched_at()
     }
 
+    /// Which call of `handle-message` the next one is for the message, or the one under way; from 1.
+    pub fn attempt(&self) -> u32 {
+        self.trouble.as_ref().map_or(1, |trouble| trouble.failed_attempts + 1)
+    }
+
+    /// Why the attempt before this one failed.
+    pub fn previous_error(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| &*trouble.error)
+    }
+
+    /// When the next attempt may start; none when it may at once.
+    pub fn not_before(&self) -> Option<std::time::Duration> {
+        self.trouble.as_ref()?.not_before
+    }
+
+    /// An attempt failed because of `error`; the next may start at `not_before`.
+    pub fn failed(&mut self, error: String, not_before: std::time::Duration) {
+        let failed_attempts = self.attempt();
+        let trouble = Trouble { failed_attempts, error: error.into(), not_before: Some(not_before) };
+        self.trouble = Some(Box::new(trouble));
+    }
+
+    /// The next attempt may start.
+    pub fn wait_is_over(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.not_before = None;
+        }
+    }
+
+    /// Takes what the message has been through, for when it comes again.
+    pub fn take_trouble(&mut self) -> Option<Box<Trouble>> {
+        self.trouble.take()
+    }
+
+    /// The message has come again, and this is what it has been through before.
+    pub fn recall(&mut self, trouble: Box<Trouble>) {
+        self.trouble = Some(trouble);
+    }
+
     /// Answers: the message is finished for good (handled, dead-lettered or skipped).
     pub fn finish(mut self) {
         self.answered = true;
@@ -164,9 +214,9 @@ impl Delivery {
             index: self.index,
             size: self.size,
             answered: false,
-            attempt: self.attempt,
-            previous_error: self.previous_error.clone(),
+            trouble: self.trouble.clone(),
             alone: self.alone,
+            left_lane: self.left_lane,
         }
     }
 
@@ -175,8 +225,11 @@ impl Delivery {
         self.answered = true;
     }
 
-    /// The same delivery in a batch of its own, so that holding it long (parked) does not hold its neighbours.
+    /// The same delivery in a batch of its own, so that holding it long does not hold its neighbours.
     pub fn detached(mut self) -> Self {
+        if self.delivered.batch.len() == 1 {
+            return self;
+        }
         self.answered = true;
         let delivered = Delivered {
             batch: self.message().detached(),
@@ -188,9 +241,9 @@ impl Delivery {
             index: 0,
             size: self.size,
             answered: false,
-            attempt: self.attempt,
-            previous_error: self.previous_error.take(),
+            trouble: self.trouble.take(),
             alone: self.alone,
+            left_lane: self.left_lane,
         }
     }
 

@@ -99,7 +99,11 @@ impl From<Output> for OutputRecord {
             topic: output.topic,
             key: output.key,
             payload: output.payload,
-            headers: output.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+            headers: output
+                .headers
+                .into_iter()
+                .map(|header| (header.name.into_bytes(), header.value))
+                .collect(),
         }
     }
 }

@@ -4,7 +4,10 @@
 //! tells it what came of them. Bounded in messages and bytes over all partitions of a plugin; fair between them:
 //! each turn takes from the partition that waited longest for one.
 
+mod answer;
 mod lane;
+mod retries;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -15,19 +18,17 @@ use crate::ack::{Delivery, Partition};
 use crate::config::Order;
 use crate::edge::Room;
 use crate::run::{LaneId, RunMessage};
-use lane::{Lane, LaneIds, is_loner};
-
-/// Most delivered messages between a partition's watermark and its highest. Beyond it the partition is not read
-/// until the watermark moves: one stuck message must not make the memory of what finished behind it grow for
-/// ever (16 bytes each, so 2 MiB a partition here).
-pub const SPAN_MESSAGES_MAX: usize = 131_072;
-
-/// Most messages held by parked lanes of one partition, the parked ones and those queued behind them. Beyond it
-/// the partition is not read: parked messages live outside `buffer`, so this is what bounds their memory.
-pub const PARKED_MESSAGES_MAX: usize = 10_000;
+use lane::{Hold, Lane, LaneIds, is_loner};
+use retries::{Due, Memory};
+pub use slot::Bounds;
+use slot::Slot;
 
 /// How many turns of one partition after another fill the buffer.
 const TURNS: usize = 32;
+
+/// The share of the buffer that messages which wait for another attempt may have, with those behind them in their
+/// lanes: one in so many. What is more is held beside the buffer, so that the other lanes always have room.
+const RETRYING_SHARE: usize = 2;
 
 /// A lane that is held, as it is shown.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub enum End {
     Finished,
     /// Never started: it goes back to the head of its lane.
     GivenBack,
+    /// It failed, and says itself when it may be tried again: its lane waits until then.
+    Retry,
     /// It cannot be finished and may not be dropped, for this reason: its lane is held.
     Parked(String),
 }
@@ -57,43 +60,38 @@ pub struct Buffer {
     ids: LaneIds,
     messages_max: usize,
     bytes_max: usize,
+    bounds: Bounds,
     slots: hashbrown::HashMap<u64, Slot, foldhash::fast::RandomState>,
     /// Partitions with a lane whose head may be taken, in the order of their turns.
     turns: VecDeque<u64>,
     lanes: hashbrown::HashMap<LaneId, Lane, foldhash::fast::RandomState>,
+    due: Due,
+    memory: Memory,
     waiting: usize,
     taken: usize,
     bytes: usize,
+    /// Messages and bytes in the buffer of lanes that wait for another attempt.
+    retrying: (usize, usize),
     parked_lanes: usize,
 }
 
-/// One assigned partition.
-#[derive(Debug)]
-struct Slot {
-    partition: Arc<Partition>,
-    /// Heads of free lanes.
-    ready: VecDeque<(LaneId, Delivery)>,
-    /// Stands among the buffer's `turns`.
-    has_turn: bool,
-    taken: usize,
-    parked: usize,
-    /// Given up; stays until workers have nothing of it any more.
-    leaving: bool,
-}
-
 impl Buffer {
-    /// An empty buffer of at most `messages_max` messages and `bytes_max` bytes.
-    pub fn new(order: Order, messages_max: usize, bytes_max: usize) -> Self {
+    /// An empty buffer of at most `messages_max` messages and `bytes_max` bytes, with `bounds` for each partition.
+    pub fn new(order: Order, messages_max: usize, bytes_max: usize, bounds: Bounds) -> Self {
         Self {
             ids: LaneIds::new(order),
             messages_max,
             bytes_max,
+            bounds,
             slots: hashbrown::HashMap::default(),
             turns: VecDeque::new(),
             lanes: hashbrown::HashMap::default(),
+            due: Due::default(),
+            memory: Memory::default(),
             waiting: 0,
             taken: 0,
             bytes: 0,
+            retrying: (0, 0),
             parked_lanes: 0,
         }
     }
@@ -130,40 +128,46 @@ impl Buffer {
 
     /// Adds an assigned partition.
     pub fn assign(&mut self, partition: Arc<Partition>) {
-        let id = partition.id;
-        let ready = VecDeque::new();
-        self.slots
-            .insert(id, Slot { partition, ready, has_turn: false, taken: 0, parked: 0, leaving: false });
+        self.slots.insert(partition.id, Slot::new(partition));
     }
 
     /// Takes in messages of an assigned partition, in the order of their offsets. Messages of a partition that is
     /// not assigned (any more) are dropped: they come again wherever the partition went.
     pub fn push(&mut self, partition: &Arc<Partition>, deliveries: impl Iterator<Item = Delivery>) {
         let Some(slot) = self.slots.get_mut(&partition.id) else { return };
-        for delivery in deliveries {
+        let mut waiting_lanes = Vec::new();
+        for mut delivery in deliveries {
+            self.memory.recall(&mut delivery);
             let id = self.ids.of(&delivery);
             let size = delivery.size_bytes();
-            if !is_loner(id) {
-                let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(partition.id));
-                if lane.is_parked() {
-                    lane.queue(delivery.detached());
-                    slot.parked += 1;
-                    continue;
-                }
-                if lane.is_busy() {
-                    lane.queue(delivery);
-                } else {
-                    lane.head_ready = true;
-                    slot.ready.push_back((id, delivery));
-                }
-            } else {
+            if is_loner(id) {
                 slot.ready.push_back((id, delivery));
+            } else {
+                let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(partition.id));
+                match lane.hold {
+                    Hold::Aside => {
+                        lane.queue(delivery.detached());
+                        slot.aside += 1;
+                        continue;
+                    }
+                    Hold::InBuffer => {
+                        lane.queue(delivery);
+                        self.retrying = (self.retrying.0 + 1, self.retrying.1 + size);
+                        waiting_lanes.push(id);
+                    }
+                    Hold::None if lane.is_busy() => lane.queue(delivery),
+                    Hold::None => {
+                        lane.head_ready = true;
+                        slot.ready.push_back((id, delivery));
+                    }
+                }
             }
             self.waiting += 1;
             self.bytes += size;
         }
         slot.queue_up(&mut self.turns);
-        slot.hold_if_full();
+        slot.hold_if_full(self.bounds);
+        waiting_lanes.into_iter().for_each(|lane| self.weigh(lane));
     }
 
     /// Takes up to `max` messages: heads of free lanes, one partition after the other, then what follows them in
@@ -197,116 +201,11 @@ impl Buffer {
             let id = run[head].lane;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let Some(slot) = self.slots.get_mut(&lane.slot) else { continue };
-            let following = lane.queued().min(max - run.len());
+            let following = lane.following(max - run.len());
             lane.taken += following as u32;
             slot.taken += following;
             let follows = std::iter::from_fn(|| lane.pop()).take(following);
             run.extend(follows.map(|delivery| RunMessage::new(id, delivery)));
-        }
-    }
-
-    /// Learns what became of a taken message. Messages of one lane come in the lane's order.
-    pub fn settle(&mut self, lane: LaneId, delivery: Delivery, end: End) {
-        let (partition, size) = (delivery.partition().id, delivery.size_bytes());
-        let revoked = delivery.partition().is_revoked();
-        self.taken -= 1;
-        self.bytes -= size;
-        let slot = self.slots.get_mut(&partition);
-        match end {
-            End::Finished => delivery.finish(),
-            // What is given up comes again wherever the partition went.
-            _ if revoked => drop(delivery),
-            End::GivenBack => {
-                self.waiting += 1;
-                self.bytes += size;
-                if is_loner(lane) {
-                    if let Some(slot) = slot {
-                        slot.ready.push_front((lane, delivery));
-                    }
-                } else if let Some(lane) = self.lanes.get_mut(&lane) {
-                    lane.give_back(delivery);
-                }
-            }
-            End::Parked(reason) => {
-                if let Some(slot) = slot {
-                    slot.parked += 1;
-                }
-                self.parked_lanes += 1;
-                let parked = ParkedLane { position: delivery.message().position(), reason, messages: 1 };
-                self.lanes
-                    .entry(lane)
-                    .or_insert_with(|| Lane::new(partition))
-                    .park(delivery.detached(), parked);
-            }
-        }
-        if !is_loner(lane) {
-            self.free(lane, partition);
-        }
-        let Some(slot) = self.slots.get_mut(&partition) else { return };
-        slot.taken -= 1;
-        if slot.leaving && slot.taken == 0 {
-            self.slots.remove(&partition);
-            return;
-        }
-        slot.queue_up(&mut self.turns);
-        slot.release_if_room();
-    }
-
-    /// One taken message of a lane less: when it was the last, the lane's next head may be taken.
-    fn free(&mut self, id: LaneId, slot: u64) {
-        let hashbrown::hash_map::Entry::Occupied(mut entry) = self.lanes.entry(id) else { return };
-        let lane = entry.get_mut();
-        lane.taken = lane.taken.saturating_sub(1);
-        if lane.taken > 0 {
-            return;
-        }
-        lane.restore();
-        let Some(slot) = self.slots.get_mut(&slot).filter(|slot| !slot.partition.is_revoked()) else {
-            entry.remove();
-            return;
-        };
-        if lane.is_parked() {
-            // What queued behind the parked message no longer counts in the buffer, but among the parked.
-            let behind = lane.set_aside();
-            slot.parked += behind.0;
-            self.waiting -= behind.0;
-            self.bytes -= behind.1;
-        } else if let Some(delivery) = lane.pop() {
-            lane.head_ready = true;
-            slot.ready.push_back((id, delivery));
-        } else {
-            entry.remove();
-        }
-    }
-
-    /// Drops what waits of partitions that are to be given up; what workers have of them stays counted.
-    pub fn revoke(&mut self, partitions: &[Arc<Partition>]) {
-        for partition in partitions {
-            partition.revoke();
-            let Some(slot) = self.slots.get_mut(&partition.id) else { continue };
-            for (_, delivery) in slot.ready.drain(..) {
-                self.waiting -= 1;
-                self.bytes -= delivery.size_bytes();
-            }
-            self.turns.retain(|&id| id != partition.id);
-            let (waiting, bytes, parked_lanes) = (&mut self.waiting, &mut self.bytes, &mut self.parked_lanes);
-            self.lanes.retain(|_, lane| {
-                if lane.slot != partition.id {
-                    return true;
-                }
-                if lane.is_parked() {
-                    *parked_lanes -= 1;
-                } else {
-                    let held = lane.held();
-                    *waiting -= held.0;
-                    *bytes -= held.1;
-                }
-                false
-            });
-            slot.leaving = true;
-            if slot.taken == 0 {
-                self.slots.remove(&partition.id);
-            }
         }
     }
 
@@ -333,36 +232,5 @@ impl Buffer {
     /// The lanes that are held.
     pub fn parked(&self) -> impl Iterator<Item = ParkedLane> + '_ {
         self.lanes.values().filter_map(Lane::shown)
-    }
-}
-
-impl Slot {
-    fn queue_up(&mut self, turns: &mut VecDeque<u64>) {
-        if !self.has_turn && !self.ready.is_empty() {
-            self.has_turn = true;
-            turns.push_back(self.partition.id);
-        }
-    }
-
-    fn hold_if_full(&mut self) {
-        let span = self.partition.progress().span();
-        if !self.partition.is_held() && (span >= SPAN_MESSAGES_MAX || self.parked >= PARKED_MESSAGES_MAX) {
-            self.partition.hold(true);
-            tracing::warn!(
-                partition = %self.partition, span, parked = self.parked,
-                "partition is not read any further: too much is behind a message that is not finished; \
-                 mend what it is parked or waiting for, and restart"
-            );
-        }
-    }
-
-    fn release_if_room(&mut self) {
-        if self.partition.is_held()
-            && self.parked < PARKED_MESSAGES_MAX
-            && self.partition.progress().span() < SPAN_MESSAGES_MAX / 2
-        {
-            self.partition.hold(false);
-            tracing::info!(partition = %self.partition, "partition is read again");
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod env;
+mod failure;
 pub mod file;
 mod kafka;
 mod later;
@@ -91,8 +92,73 @@ pub struct Plugin {
     pub kafka: Kafka,
     /// What the plugin may use.
     pub budget: Budget,
+    /// How often a message is tried.
+    pub retry: Retry,
+    /// What happens to a message that is given up on.
+    pub failure: Failure,
+    /// What a crash may do to outputs.
+    pub delivery: Delivery,
+    /// How messages are gathered into batches, if the component does that; at least one.
+    pub batchers: Vec<Batcher>,
     /// Topics that outputs may go to, `output` included.
     pub allow_produce: Vec<String>,
+}
+
+/// `[plugins.NAME.retry]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Calls of `handle-message` in all, at least 1.
+    pub attempts: u32,
+    /// The first wait; it doubles.
+    pub backoff: Duration,
+    /// The longest wait; not shorter than the first.
+    pub max_backoff: Duration,
+}
+
+/// `[plugins.NAME.failure]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What is done with a message that is given up on.
+    pub action: Action,
+    /// Where dead letters go; there if and only if the action writes some.
+    pub topic: Option<String>,
+    /// Messages that parked lanes and waiting retries of one partition may hold beside the buffer.
+    pub max_parked: usize,
+    /// Delivered messages from a partition's watermark to its highest.
+    pub max_span: usize,
+}
+
+/// What happens to a message that is given up on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is written to the dead-letter topic.
+    DeadLetter,
+    /// It holds its lane.
+    Park,
+    /// It is passed over.
+    Skip,
+}
+
+/// What a crash may do to outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It may repeat them.
+    AtLeastOnce,
+    /// Nothing, from Kafka to Kafka.
+    ExactlyOnce,
+}
+
+/// `[plugins.NAME.batchers.BATCHER]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batcher {
+    /// The name by which the plugin calls it.
+    pub name: String,
+    /// Messages of a full batch, at least 1 and at most what the buffer holds.
+    pub size: usize,
+    /// How long a batch waits to become full, from its first message.
+    pub timeout: Duration,
+    /// Batches handled at the same time, at least 1.
+    pub concurrency: usize,
 }
 
 /// Where a group without committed offsets begins.
@@ -133,6 +199,15 @@ pub struct Rate {
     pub period: Duration,
 }
 
+/// Whose a rate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This host's.
+    Instance,
+    /// The whole consumer group's, shared by partitions owned.
+    Group,
+}
+
 /// `[plugins.NAME.budget]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
@@ -142,6 +217,8 @@ pub struct Budget {
     pub rate: Option<Rate>,
     /// Starts that may come back to back, at least 1.
     pub burst: u32,
+    /// Whose the rate is.
+    pub scope: Scope,
     /// Messages held in memory, at least 1.
     pub buffer: usize,
     /// Bytes held in memory.
@@ -152,4 +229,25 @@ pub struct Budget {
     pub cpu: Duration,
     /// Linear memory of one instance, in bytes.
     pub memory: usize,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: limits::ATTEMPTS.default.0 as u32,
+            backoff: limits::BACKOFF.default.0,
+            max_backoff: limits::MAX_BACKOFF.default.0,
+        }
+    }
+}
+
+impl Default for Failure {
+    fn default() -> Self {
+        Self {
+            action: Action::Park,
+            topic: None,
+            max_parked: limits::MAX_PARKED.default.0 as usize,
+            max_span: limits::MAX_SPAN.default.0 as usize,
+        }
+    }
 }

@@ -37,6 +37,9 @@ pub enum Event {
     Revoked(Vec<Arc<Partition>>),
     /// These partitions are gone already; what is left of them is discarded.
     Lost(Vec<Arc<Partition>>),
+    /// The first partition is no more what it was (its topic was made anew, or lost messages that we had read), and
+    /// begins anew as the second one: what is left of the first is forgotten.
+    Renewed(Arc<Partition>, Arc<Partition>),
     /// The outside is not reachable, or reachable again (none).
     Trouble(Option<String>),
     /// The bell rang, or a while passed.
@@ -97,7 +100,7 @@ pub trait Output: Send + Sync {
     ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
-/// What became of the outputs of a run: counts down to zero, then wakes who waits.
+/// What became of the outputs of a run or of one message: counts down to zero, then wakes who waits.
 #[derive(Debug)]
 pub struct Receipts {
     state: Mutex<ReceiptsState>,
@@ -107,7 +110,16 @@ pub struct Receipts {
 #[derive(Debug)]
 struct ReceiptsState {
     open: usize,
-    refused: Vec<(u32, String)>,
+    refused: Vec<(u32, Refused)>,
+}
+
+/// Why Kafka does not have an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// In words that say what to do.
+    pub why: String,
+    /// Sending it again would end the same way.
+    pub lasting: bool,
 }
 
 impl Receipts {
@@ -124,7 +136,7 @@ impl Receipts {
     }
 
     /// Waits until every receipt is answered; returns the refused ones: index of the message, and why.
-    pub async fn settled(&self) -> Vec<(u32, String)> {
+    pub async fn settled(&self) -> Vec<(u32, Refused)> {
         loop {
             let done = self.done.notified();
             {
@@ -141,7 +153,7 @@ impl Receipts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, index: u32, refused: Option<String>) {
+    fn answer(&self, index: u32, refused: Option<Refused>) {
         let mut state = self.lock();
         state.open -= 1;
         state.refused.extend(refused.map(|why| (index, why)));
@@ -166,17 +178,18 @@ impl Receipt {
         self.receipts.answer(self.index, None);
     }
 
-    /// Kafka will never have it, because of `why`.
-    pub fn refused(mut self, why: String) {
+    /// Kafka does not have it.
+    pub fn refused(mut self, refused: Refused) {
         self.answered = true;
-        self.receipts.answer(self.index, Some(why));
+        self.receipts.answer(self.index, Some(refused));
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
         if !self.answered {
-            self.receipts.answer(self.index, Some("lost on the way to Kafka".to_owned()));
+            let refused = Refused { why: "lost on the way to Kafka".to_owned(), lasting: false };
+            self.receipts.answer(self.index, Some(refused));
         }
     }
 }

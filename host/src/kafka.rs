@@ -2,18 +2,19 @@
 //!
 //! One thread belongs to each consumer and asks it for the next event. Each assigned partition has a queue of its
 //! own in librdkafka, from which messages are taken only when there is room for them: not taking is the back
-//! pressure. Progress is stored as a low watermark, which librdkafka commits once a second. What happens to a
+//! pressure. Progress is committed once a second, as a low watermark and what is finished beyond it. What happens to a
 //! message between being taken and being finished is none of this room's business.
 //!
 //! `consumer` is the source, `reader` takes the messages, `rebalance` the partitions, `commit` tells progress, and
 //! `health` whether Kafka is there; `producer` is the output; `topics` asks a cluster once; `embedded` is a cluster
-//! of our own; `options` are librdkafka's; `context` is what it calls, and `native` all that needs `unsafe`.
+//! of our own; `options` are librdkafka's; `context` is what it calls, and `native` and `metadata` all that needs `unsafe`.
 
 mod commit;
 mod consumer;
 mod context;
 mod embedded;
 mod health;
+mod metadata;
 mod native;
 mod options;
 mod producer;

@@ -26,6 +26,7 @@ pub mod kafka;
 pub mod batch;
 pub mod budget;
 pub mod buffer;
+pub mod failure;
 
 // Floor 2, what passes between the rooms: the seam for tests, and a run of messages.
 pub mod edge;

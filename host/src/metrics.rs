@@ -89,6 +89,8 @@ pub struct PartitionGauges {
     pub lag_messages: Option<i64>,
     /// The offset that Kafka has confirmed last.
     pub committed_offset: Option<i64>,
+    /// Messages that are finished beyond it and did not fit into its map: a crash would repeat them.
+    pub left_out_of_map: u64,
 }
 
 /// All counters and gauges of one plugin.
@@ -111,6 +113,10 @@ pub struct PluginMetrics {
     pub parked_lanes: AtomicU64,
     /// Attempts after the first.
     pub retries: AtomicU64,
+    /// Dead letters that could not be written, each time.
+    pub dead_letter_failures: AtomicU64,
+    /// Partitions that are not read, because too much is behind messages that are not finished.
+    pub held_partitions: AtomicU64,
     /// Instances alive.
     pub instances: AtomicI64,
     /// Linear memory of all instances.
@@ -142,6 +148,8 @@ impl Default for PluginMetrics {
             buffer_bytes: AtomicU64::default(),
             parked_lanes: AtomicU64::default(),
             retries: AtomicU64::default(),
+            dead_letter_failures: AtomicU64::default(),
+            held_partitions: AtomicU64::default(),
             instances: AtomicI64::default(),
             guest_memory_bytes: AtomicI64::default(),
             guest_cpu_ns: AtomicU64::default(),

@@ -87,7 +87,19 @@ pub enum Failure {
     Output {
         /// What Kafka said.
         reason: String,
+        /// Sending it again would end the same way.
+        lasting: bool,
     },
+}
+
+impl Failure {
+    /// Why, in the plugin's own words where it has said something: what the next attempt and a dead letter are told.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Retry { reason, .. } | Self::Reject { reason } => reason.clone(),
+            Self::Trap { .. } | Self::Output { .. } => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -96,7 +108,7 @@ impl fmt::Display for Failure {
             Self::Retry { reason, .. } => write!(f, "the plugin asked for a retry: {reason}"),
             Self::Reject { reason } => write!(f, "rejected: {reason}"),
             Self::Trap { kind, reason } => write!(f, "{}: {reason}", kind.word()),
-            Self::Output { reason } => write!(f, "an output was refused: {reason}"),
+            Self::Output { reason, .. } => write!(f, "an output was refused: {reason}"),
         }
     }
 }
@@ -110,8 +122,8 @@ pub struct OutputRecord {
     pub key: Option<Vec<u8>>,
     /// The payload; none (a tombstone) and empty differ.
     pub payload: Option<Vec<u8>>,
-    /// Names and values, in their order.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Names and values, in their order. A plugin's names are UTF-8; those of a dead letter are whatever came.
+    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// Where a batcher puts a message to wait.

@@ -5,6 +5,7 @@
 //! channels made here, or by guards that are dropped.
 
 pub mod control;
+mod give_up;
 mod intake;
 mod settle;
 mod shared;
@@ -23,6 +24,7 @@ use crate::plugin::{Generation, Worker};
 use crate::timer::Timer;
 use control::{Seat, State};
 use shared::Shared;
+use worker::Task;
 
 /// What a way is made of.
 pub struct Parts {
@@ -49,15 +51,23 @@ pub struct Running {
 /// One worker's round: takes what may be handled now, handles it, and answers for it. False when the way ends.
 ///
 /// 1. the source delivers a message with its ticket  2. it takes room in the buffer  3. it joins its lane: `intake`
-async fn the_way(shared: &Arc<Shared>, output: &dyn Output, worker: &mut Worker, timer: Timer) -> bool {
-    // 4. The heads of free lanes, each with a permit of the rate.
-    let Some(run) = worker::next_run(shared, worker, timer).await else { return false };
+async fn the_way(shared: &Arc<Shared>, output: &Arc<dyn Output>, worker: &mut Worker, timer: Timer) -> bool {
+    // 4. The heads of free lanes, each with a permit of the rate; or a message that has been given up on.
+    let run = match worker::next_task(shared, worker, timer).await {
+        None => return false,
+        Some(Task::LastWord(message)) => {
+            give_up::last_word(shared, output, worker, message).await;
+            return true;
+        }
+        Some(Task::Run(run)) => run,
+    };
     // 5. The plugin's `handle-message`, under its deadline, CPU and memory budgets.
     let mut run = worker::handle(shared, worker, run).await;
     // 6. Outputs are on their way to Kafka, or it is clear why they must not be.
-    let receipts = settle::produce(shared, output, &mut run).await;
-    // 7. Each message is answered once, when Kafka has its outputs.  8. Its partition's progress moves.
-    settle::answer(shared, run, receipts);
+    let receipts = settle::produce(shared, &**output, &mut run).await;
+    // 7. Each message is answered once, when Kafka has its outputs: finished, tried again, or given up on.
+    // 8. Its partition's progress moves.
+    settle::answer(shared, output, run, receipts);
     true
 }
 
@@ -69,7 +79,8 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
     let hands: Vec<_> = (0..seat.plugin.budget.concurrency).map(|_| generation.worker()).collect();
     drop(entered);
     let lookouts = hands.iter().map(Worker::lookout).collect();
-    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), lookouts));
+    let shared =
+        Arc::new(Shared::new(seat.clone(), source.bell(), lookouts, generation.has_failure_handler()));
     seat.take_place(&shared);
     seat.say(|_| Some(State::Joining { trouble: None }));
     let plugin = &seat.plugin;
@@ -88,7 +99,7 @@ pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<R
         let (shared, output) = (shared.clone(), output.clone());
         let work = async move {
             let mut rounds = 0_u32;
-            while the_way(&shared, &*output, &mut worker, timer).await {
+            while the_way(&shared, &output, &mut worker, timer).await {
                 rounds = rounds.wrapping_add(1);
                 if rounds.is_multiple_of(ROUNDS_BETWEEN_YIELDS) {
                     tokio::task::yield_now().await;

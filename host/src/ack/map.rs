@@ -21,9 +21,6 @@ const PREFIX: &str = "gm1";
 /// Bytes of the checksum.
 const SUM_BYTES: usize = 4;
 
-/// Most bytes of content in a map of `CHARS_MAX` characters: base64 makes 4 characters of 3 bytes.
-const CONTENT_BYTES_MAX: usize = (CHARS_MAX - PREFIX.len() - 1) / 4 * 3 - SUM_BYTES;
-
 /// A map as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
@@ -51,23 +48,23 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
-/// Encodes the offsets in `finished`, which are above `watermark`, in rising order, and do not overlap. What does not
-/// fit is left out from its far end.
-pub fn encode(watermark: i64, finished: impl IntoIterator<Item = Range<i64>>) -> Encoded {
-    let mut runs = Runs { content: Vec::new(), at: watermark, until: i64::MAX };
-    let mut bits = Bits { content: Vec::new(), first: watermark + 1, until: i64::MAX };
-    let mut any = false;
+/// Encodes the offsets in `finished`, which are above `watermark`, in rising order, and do not overlap, in at most
+/// `chars_max` characters. What does not fit is left out from its far end.
+pub fn encode(watermark: i64, finished: impl IntoIterator<Item = Range<i64>>, chars_max: usize) -> Encoded {
+    // base64 makes 4 characters of 3 bytes.
+    let bytes_max = (chars_max.saturating_sub(PREFIX.len() + 1) / 4 * 3).saturating_sub(SUM_BYTES);
+    let mut runs = Runs { content: Vec::new(), bytes_max, at: watermark, until: i64::MAX };
+    let mut bits = Bits { content: Vec::new(), bytes_max, first: watermark + 1, until: i64::MAX };
+    let mut first = None;
     for range in finished {
-        any = true;
+        first.get_or_insert(range.start);
         runs.add(&range);
         bits.add(&range);
         if runs.until < i64::MAX && bits.until < i64::MAX {
             break;
         }
     }
-    if !any {
-        return Encoded { text: String::new(), until: i64::MAX };
-    }
+    let Some(first) = first else { return Encoded { text: String::new(), until: i64::MAX } };
     let better =
         |one: (i64, usize), other: (i64, usize)| one.0 > other.0 || (one.0 == other.0 && one.1 <= other.1);
     let (letter, content, until) =
@@ -76,6 +73,9 @@ pub fn encode(watermark: i64, finished: impl IntoIterator<Item = Range<i64>>) ->
         } else {
             ('b', bits.content, bits.until)
         };
+    if content.is_empty() {
+        return Encoded { text: String::new(), until: first };
+    }
     let sum = checksum(watermark, letter, &content);
     let text = format!("{PREFIX}{letter}{}", BASE64.encode([&content[..], &sum].concat()));
     Encoded { text, until }
@@ -115,6 +115,7 @@ fn checksum(watermark: i64, letter: char, content: &[u8]) -> [u8; SUM_BYTES] {
 /// Lengths of unfinished and finished runs by turns, in LEB128.
 struct Runs {
     content: Vec<u8>,
+    bytes_max: usize,
     at: i64,
     until: i64,
 }
@@ -127,7 +128,7 @@ impl Runs {
         let before = self.content.len();
         push_leb128(&mut self.content, (range.start - self.at) as u64);
         push_leb128(&mut self.content, (range.end - range.start) as u64);
-        if self.content.len() > CONTENT_BYTES_MAX {
+        if self.content.len() > self.bytes_max {
             self.content.truncate(before);
             self.until = range.start;
         } else {
@@ -139,6 +140,7 @@ impl Runs {
 /// A bit for each offset from `first` on.
 struct Bits {
     content: Vec<u8>,
+    bytes_max: usize,
     first: i64,
     until: i64,
 }
@@ -148,7 +150,7 @@ impl Bits {
         if self.until < i64::MAX {
             return;
         }
-        let limit = self.first + (CONTENT_BYTES_MAX * 8) as i64;
+        let limit = self.first + (self.bytes_max * 8) as i64;
         if range.end > limit {
             self.until = limit.max(range.start);
         }
@@ -234,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_told_from_what_is_damaged() {
-        let map = encode(7, [9..12]).text;
+        let map = encode(7, [9..12], CHARS_MAX).text;
         assert_eq!(decode(7, map.as_bytes()), Ok(vec![9..12]));
         assert_eq!(decode(8, map.as_bytes()), Err(Unreadable::Damaged));
         assert_eq!(decode(7, &map.as_bytes()[..map.len() - 1]), Err(Unreadable::Damaged));
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_behind_a_hole_take_a_few_bytes() {
-        let encoded = encode(0, std::iter::once(1..100_001));
+        let encoded = encode(0, std::iter::once(1..100_001), CHARS_MAX);
         assert_eq!((encoded.text.len(), encoded.until), (15, i64::MAX));
     }
 
@@ -254,7 +256,7 @@ mod tests {
     fn a_jumble_is_kept_as_far_as_it_fits() {
         let jumble: Vec<_> =
             (0..100_000).map(|index| 1 + index * 2).map(|offset| offset..offset + 1).collect();
-        let encoded = encode(0, jumble.clone());
+        let encoded = encode(0, jumble.clone(), CHARS_MAX);
         assert!(encoded.text.len() <= CHARS_MAX);
         assert!(encoded.until > 24_000, "{}", encoded.until);
         assert_eq!(decode(0, encoded.text.as_bytes()), Ok(cut(&jumble, encoded.until)));
@@ -266,11 +268,12 @@ mod tests {
             watermark in 0i64..1 << 40,
             steps in prop::collection::vec((1i64..60, 1i64..60), 1..3_000),
             scale in 1i64..100,
+            chars_max in prop_oneof![Just(CHARS_MAX), 0usize..60],
         ) {
             let steps: Vec<_> = steps.iter().map(|&(gap, length)| (gap * scale, length)).collect();
             let ranges = ranges(watermark, &steps);
-            let encoded = encode(watermark, ranges.clone());
-            prop_assert!(encoded.text.len() <= CHARS_MAX);
+            let encoded = encode(watermark, ranges.clone(), chars_max);
+            prop_assert!(encoded.text.len() <= chars_max);
             prop_assert_eq!(decode(watermark, encoded.text.as_bytes()), Ok(cut(&ranges, encoded.until)));
         }
 

@@ -1,11 +1,14 @@
-//! Which offsets of one partition are finished: the low watermark over *delivered* messages.
+//! Which offsets of one partition are finished: the low watermark over *delivered* messages, and what is finished beyond.
 //!
 //! Pure. Offsets have gaps (compaction, transaction markers, aborted batches), so nothing here counts in offsets:
 //! each delivered message gets the next sequence number, and the watermark is the offset of the oldest delivered
 //! message that is not finished, or where reading goes on when all are.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Instant;
+
+use super::map::{self, Encoded};
 
 /// Progress in one partition, from its assignment to its revocation.
 #[derive(Debug, Default)]
@@ -21,9 +24,35 @@ pub struct Progress {
     finished: usize,
     /// First sequence number and time of each batch that has a message in `open`.
     batches: VecDeque<(u64, Instant)>,
+    /// Offsets that an earlier assignment had finished beyond its watermark, in order: they are not delivered again.
+    restored: VecDeque<Range<i64>>,
+    /// Counts the changes of what Kafka may be told.
+    version: u64,
+    /// The watermark that Kafka has, and the version of what it was told.
+    confirmed: Option<(i64, u64)>,
+}
+
+/// What Kafka may be told of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Every delivered message below it is finished.
+    pub watermark: i64,
+    /// What is finished beyond, as far as it fits.
+    pub map: Encoded,
+    /// Offsets that are finished beyond and do not fit: these would be handled again after a crash.
+    pub left_out: u64,
+    /// Which state this is.
+    pub version: u64,
 }
 
 impl Progress {
+    /// Goes on where Kafka knows an earlier assignment to have come: `finished` beyond `watermark`, in order.
+    pub fn resume(&mut self, watermark: i64, finished: &[Range<i64>]) {
+        self.next = Some(watermark);
+        self.restored = finished.iter().cloned().collect();
+        self.confirmed = Some((watermark, self.version));
+    }
+
     /// Notes that the messages delivered from now on were taken from Kafka at `fetched_at`.
     pub fn begin_batch(&mut self, fetched_at: Instant) {
         self.batches.push_back((self.first_seq + self.open.len() as u64, fetched_at));
@@ -33,6 +62,7 @@ impl Progress {
     pub fn deliver(&mut self, offset: i64) -> u64 {
         self.open.push_back((offset, false));
         self.next = Some(offset + 1);
+        self.version += 1;
         self.first_seq + self.open.len() as u64 - 1
     }
 
@@ -46,6 +76,7 @@ impl Progress {
             return false;
         }
         self.finished += 1;
+        self.version += 1;
         while self.open.front().is_some_and(|&(_, finished)| finished) {
             self.open.pop_front();
             self.first_seq += 1;
@@ -65,12 +96,85 @@ impl Progress {
 
     /// Notes that reading has passed everything below `position`, markers and gaps included.
     pub fn pass(&mut self, position: i64) {
-        self.next = self.next.max(Some(position));
+        if self.next < Some(position) {
+            self.next = Some(position);
+            self.version += 1;
+        }
     }
 
     /// What Kafka may be told: every delivered message below it is finished. None before the first delivery.
     pub fn watermark(&self) -> Option<i64> {
         self.open.front().map(|&(offset, _)| offset).or(self.next)
+    }
+
+    /// What Kafka may be told, with a map of at most `chars_max` characters; none when it has been told already, or
+    /// before there is anything.
+    pub fn to_tell(&mut self, chars_max: usize) -> Option<Told> {
+        let mut watermark = self.watermark()?;
+        while let Some(range) = self.restored.pop_front_if(|range| range.start <= watermark) {
+            // Where nothing is open, the watermark stands where reading goes on, and what is finished there is passed.
+            if self.open.is_empty() {
+                self.next = self.next.max(Some(range.end));
+                watermark = watermark.max(range.end);
+            }
+        }
+        if self.confirmed.is_some_and(|(_, version)| version == self.version) {
+            return None;
+        }
+        let map = map::encode(watermark, self.finished_beyond(watermark), chars_max);
+        let left_out = match map.until {
+            i64::MAX => 0,
+            until => {
+                self.finished_beyond(until.max(watermark)).map(|range| (range.end - range.start) as u64).sum()
+            }
+        };
+        Some(Told { watermark, map, left_out, version: self.version })
+    }
+
+    /// Kafka has what `to_tell` said.
+    pub fn confirm(&mut self, told: &Told) {
+        self.confirmed = Some((told.watermark, told.version));
+    }
+
+    /// The watermark that Kafka has.
+    pub fn confirmed(&self) -> Option<i64> {
+        self.confirmed.map(|(watermark, _)| watermark)
+    }
+
+    /// What is finished from `from` on, in order, as few ranges as possible.
+    fn finished_beyond(&self, from: i64) -> impl Iterator<Item = Range<i64>> + '_ {
+        let mut delivered = self.open.iter().peekable();
+        let runs = std::iter::from_fn(move || {
+            while delivered.next_if(|(_, finished)| !finished).is_some() {}
+            let &(start, _) = delivered.next()?;
+            let mut end = start + 1;
+            // What lies between two finished ones was never there.
+            while let Some(&(offset, _)) = delivered.next_if(|(_, finished)| *finished) {
+                end = offset + 1;
+            }
+            Some(start..end)
+        });
+        let mut runs = runs.peekable();
+        let mut restored = self.restored.iter().cloned().peekable();
+        let mut next = move || match (runs.peek(), restored.peek()) {
+            (Some(run), Some(range)) if range.start < run.start => restored.next(),
+            (Some(_), _) => runs.next(),
+            (None, _) => restored.next(),
+        };
+        let mut ahead: Option<Range<i64>> = None;
+        let merged = std::iter::from_fn(move || {
+            let mut range = ahead.take().or_else(&mut next)?;
+            loop {
+                match next() {
+                    Some(other) if other.start <= range.end => range.end = range.end.max(other.end),
+                    other => {
+                        ahead = other;
+                        return Some(range);
+                    }
+                }
+            }
+        });
+        merged.filter_map(move |range| (range.end > from).then(|| range.start.max(from)..range.end))
     }
 
     /// Delivered messages from the watermark to the highest.
@@ -103,7 +207,67 @@ mod tests {
         assert_eq!(progress.watermark(), Some(12));
     }
 
+    #[test]
+    fn what_was_finished_before_is_told_on_until_the_watermark_has_passed_it() {
+        let mut progress = Progress::default();
+        progress.resume(10, &[11..13, 15..16]);
+        assert_eq!((progress.to_tell(map::CHARS_MAX), progress.confirmed()), (None, Some(10)));
+        let (a, b) = (progress.deliver(10), progress.deliver(13));
+        progress.finish(b);
+        let told = progress.to_tell(map::CHARS_MAX).unwrap();
+        assert_eq!((told.watermark, told.left_out), (10, 0));
+        assert_eq!(map::decode(10, told.map.text.as_bytes()), Ok(vec![11..14, 15..16]));
+        assert_eq!(progress.to_tell(0).unwrap().left_out, 4);
+        progress.confirm(&told);
+        assert_eq!(progress.to_tell(map::CHARS_MAX), None);
+        progress.finish(a);
+        let told = progress.to_tell(map::CHARS_MAX).unwrap();
+        assert_eq!((told.watermark, map::decode(14, told.map.text.as_bytes())), (14, Ok(vec![15..16])));
+    }
+
     proptest! {
+        /// A crash and a new start at any moment repeat exactly what was delivered and not finished, as long as the map
+        /// holds all; markers and gaps change nothing.
+        #[test]
+        fn what_is_told_brings_back_what_was_finished(
+            rounds in prop::collection::vec(
+                (prop::collection::vec((1i64..4, 0usize..8), 1..60), 0i64..3), 1..5),
+        ) {
+            let (mut watermark, mut finished) = (0, Vec::<Range<i64>>::new());
+            let mut model = std::collections::BTreeSet::new();
+            for (steps, marker) in rounds {
+                let mut progress = Progress::default();
+                progress.resume(watermark, &finished);
+                let mut open = Vec::new();
+                let mut offset = watermark;
+                for (gap, pick) in steps {
+                    if !finished.iter().any(|range| range.contains(&offset)) {
+                        prop_assert!(!model.contains(&offset), "{offset} was finished and comes again");
+                        open.push((progress.deliver(offset), offset));
+                    }
+                    offset += gap;
+                    if pick < open.len() {
+                        let (seq, offset) = open.remove(pick);
+                        progress.finish(seq);
+                        model.insert(offset);
+                    }
+                }
+                if open.is_empty() {
+                    progress.pass(offset + marker);
+                }
+                let Some(told) = progress.to_tell(map::CHARS_MAX) else { continue };
+                watermark = told.watermark;
+                prop_assert!(open.iter().all(|(_, offset)| *offset >= watermark));
+                finished = map::decode(watermark, told.map.text.as_bytes()).unwrap();
+                for (_, offset) in open {
+                    prop_assert!(!finished.iter().any(|range| range.contains(&offset)));
+                }
+                for offset in &model {
+                    prop_assert!(*offset < watermark || finished.iter().any(|range| range.contains(offset)));
+                }
+            }
+        }
+
         #[test]
         fn equals_a_plain_model(steps in prop::collection::vec((1i64..4, 0usize..6, any::<bool>()), 0..300)) {
             let mut progress = Progress::default();

@@ -181,6 +181,18 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     ("gristmill_retries", "Attempts after a message's first", Counter, &|f, m| {
         f.counter(&[], m.retries.load(Ordering::Relaxed))
     }),
+    (
+        "gristmill_dead_letter_failures",
+        "Dead letters that could not be written, each time",
+        Counter,
+        &|f, m| f.counter(&[], m.dead_letter_failures.load(Ordering::Relaxed)),
+    ),
+    (
+        "gristmill_held_partitions",
+        "Partitions that are not read because too much is behind messages that are not finished",
+        Gauge,
+        &|f, m| f.gauge(&[], int(&m.held_partitions)),
+    ),
     ("gristmill_budget_concurrency", "Messages that may be handled at the same time", Gauge, &|f, m| {
         f.gauge(&[], int(&m.budget_concurrency))
     }),
@@ -198,6 +210,14 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     ("gristmill_committed_offset", "Offset that Kafka has confirmed last", Gauge, &|family, m| {
         each_partition(family, m, |gauges| gauges.committed_offset)
     }),
+    (
+        "gristmill_unmapped_messages",
+        "Messages finished out of order that did not fit into the commit's metadata: a crash would repeat them",
+        Gauge,
+        &|f, m| {
+            f.gauge(&[], m.partitions().values().map(|gauges| gauges.left_out_of_map).sum::<u64>() as f64)
+        },
+    ),
     (
         "gristmill_oldest_unfinished_seconds",
         "Age of the oldest message that is not finished",

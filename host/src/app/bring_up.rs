@@ -83,7 +83,8 @@ async fn try_bring_up(seat: &Arc<Seat>, generation: &Arc<Generation>) -> anyhow:
 /// handled: a message whose output has nowhere to go could only be parked.
 fn require_topics(seat: &Seat, runtime: &tokio::runtime::Handle) -> anyhow::Result<()> {
     let cluster = &seat.plugin.kafka;
-    let wanted: Vec<&str> = seat.plugin.allow_produce.iter().map(String::as_str).collect();
+    let wanted = seat.plugin.allow_produce.iter().chain(&seat.plugin.failure.topic);
+    let wanted: Vec<&str> = wanted.map(String::as_str).collect();
     if wanted.is_empty() {
         return Ok(());
     }
@@ -94,12 +95,14 @@ fn require_topics(seat: &Seat, runtime: &tokio::runtime::Handle) -> anyhow::Resu
     let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
     if cluster.create_topics {
         runtime.block_on(kafka::create_topics(cluster, &missing, TOPICS_TIMEOUT))?;
-        tracing::info!(plugin = %seat.plugin.name, topics = ?missing, "created output topics");
+        tracing::info!(plugin = %seat.plugin.name, topics = ?missing, "created topics");
         return Ok(());
     }
     let names = missing.join("`, `");
+    let is_dead_letters = |topic: &&str| seat.plugin.failure.topic.as_deref() == Some(*topic);
+    let what = if missing.iter().all(is_dead_letters) { "dead-letter" } else { "output" };
     anyhow::bail!(
-        "output topic `{names}` does not exist; create it (kafka-topics.sh --create --topic {}), or set \
+        "{what} topic `{names}` does not exist; create it (kafka-topics.sh --create --topic {}), or set \
          `create_topics = true` under [kafka]",
         missing[0]
     )

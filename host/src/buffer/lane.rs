@@ -48,7 +48,7 @@ impl LaneIds {
     }
 }
 
-/// A lane with messages taken, waiting or parked. Small, because there is one for each key that has a message in the
+/// A lane with messages taken, waiting or held. Small, because there is one for each key that has a message in the
 /// buffer, and most have just the one: whatever else a lane may have is in a box.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -59,29 +59,46 @@ pub(super) struct Lane {
     pub(super) taken: u32,
     /// Its head stands among the partition's ready ones.
     pub(super) head_ready: bool,
+    pub(super) hold: Hold,
+}
+
+/// Whether a lane goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// It does.
+    None,
+    /// Its first message waits for another attempt; its messages count in the buffer.
+    InBuffer,
+    /// Its first message waits for another attempt or cannot be finished; its messages count beside the buffer.
+    Aside,
 }
 
 #[derive(Debug, Default)]
 struct More {
-    /// What waits behind, in order.
+    /// What waits, in order.
     queue: VecDeque<Delivery>,
-    /// What came back unstarted while other messages of the lane were still with the worker.
-    given_back: Vec<Delivery>,
+    /// What came back while other messages of the lane were still with the worker.
+    came_back: Vec<Delivery>,
     parked: Option<ParkedLane>,
 }
 
 impl Lane {
     pub(super) fn new(slot: u64) -> Self {
-        Self { slot, more: None, taken: 0, head_ready: false }
+        Self { slot, more: None, taken: 0, head_ready: false, hold: Hold::None }
     }
 
     /// Whether a new message has to queue.
     pub(super) fn is_busy(&self) -> bool {
-        self.taken > 0 || self.head_ready
+        self.taken > 0 || self.head_ready || self.hold != Hold::None
     }
 
     pub(super) fn is_parked(&self) -> bool {
         self.more.as_ref().is_some_and(|more| more.parked.is_some())
+    }
+
+    /// Whether a message came back that is not at its place yet.
+    pub(super) fn has_come_back(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| !more.came_back.is_empty())
     }
 
     fn more(&mut self) -> &mut More {
@@ -93,9 +110,15 @@ impl Lane {
         self.more().queue.push_back(delivery);
     }
 
-    /// Messages that wait, less those that came back.
-    pub(super) fn queued(&self) -> usize {
-        self.more.as_ref().map_or(0, |more| more.queue.len())
+    /// How many messages, at most `max`, may follow the lane's head in its run.
+    pub(super) fn following(&self, max: usize) -> usize {
+        let queue = self.more.iter().flat_map(|more| &more.queue);
+        queue.take(max).take_while(|delivery| delivery.not_before().is_none()).count()
+    }
+
+    /// The next message that waits.
+    pub(super) fn head(&mut self) -> Option<&mut Delivery> {
+        self.more.as_mut()?.queue.front_mut()
     }
 
     /// Takes the next message that waits.
@@ -103,37 +126,45 @@ impl Lane {
         self.more.as_mut()?.queue.pop_front()
     }
 
-    /// A taken message came back unstarted.
+    /// A message came back; `restore` puts it where it belongs.
     pub(super) fn give_back(&mut self, delivery: Delivery) {
-        self.more().given_back.push(delivery);
+        self.more().came_back.push(delivery);
     }
 
-    /// Holds the lane because of `delivery`, which stays its first message.
-    pub(super) fn park(&mut self, delivery: Delivery, parked: ParkedLane) {
+    /// The lane's first message cannot be finished.
+    pub(super) fn park(&mut self, parked: ParkedLane) {
         self.more().parked = Some(parked);
-        self.give_back(delivery);
     }
 
-    /// Puts what came back before what never left.
+    /// Puts what came back where it belongs, by its offset.
     pub(super) fn restore(&mut self) {
-        let Some(more) = self.more.as_mut() else { return };
-        while let Some(delivery) = more.given_back.pop() {
+        let Some(more) = self.more.as_mut().filter(|more| !more.came_back.is_empty()) else { return };
+        while let Some(delivery) = more.came_back.pop() {
             more.queue.push_front(delivery);
+        }
+        let offset = |delivery: &Delivery| delivery.message().offset();
+        if !more.queue.iter().is_sorted_by_key(offset) {
+            more.queue.make_contiguous().sort_by_key(offset);
         }
     }
 
-    /// Detaches everything behind the parked message from its neighbours in memory; returns how many messages and
-    /// bytes that was.
-    pub(super) fn set_aside(&mut self) -> (usize, usize) {
+    /// Detaches everything from its neighbours in memory, to be held for long.
+    pub(super) fn detach(&mut self) {
         let more = self.more();
         more.queue = std::mem::take(&mut more.queue).into_iter().map(Delivery::detached).collect();
-        more.queue.iter().skip(1).fold((0, 0), |(count, bytes), one| (count + 1, bytes + one.size_bytes()))
     }
 
     /// Messages that a worker does not have, and their bytes.
     pub(super) fn held(&self) -> (usize, usize) {
-        let all = self.more.iter().flat_map(|more| more.queue.iter().chain(&more.given_back));
+        let all = self.more.iter().flat_map(|more| more.queue.iter().chain(&more.came_back));
         all.fold((0, 0), |(count, bytes), one| (count + 1, bytes + one.size_bytes()))
+    }
+
+    /// Takes out all messages that a worker does not have, but for one that is parked.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Delivery> + use<> {
+        let more = self.more.take().map_or_else(More::default, |more| *more);
+        let parked = usize::from(more.parked.is_some());
+        more.queue.into_iter().skip(parked).chain(more.came_back)
     }
 
     pub(super) fn shown(&self) -> Option<ParkedLane> {

@@ -9,7 +9,7 @@ use super::limits::{self, Bytes, Count, Time};
 use super::problem::Place;
 use super::tree::{Field, Reader, Written};
 use super::value::{List, Listen, Named, Options, Switch, Text, word};
-use super::{Instances, Order, Rate, Start};
+use super::{Action, Delivery, Instances, Order, Rate, Scope, Start};
 
 /// Declares tables of the file: a struct with a `Field` for each key, and how it is read.
 macro_rules! sections {
@@ -215,6 +215,22 @@ sections! {
         action: Action,
         /// Where dead letters go.
         topic: Text,
+        /// Messages that parked lanes and waiting retries of one partition may hold beside the buffer; beyond it the
+        /// partition is not read.
+        #[schemars(extend(
+            "default" = limits::MAX_PARKED.default.0,
+            "minimum" = limits::MAX_PARKED.min.0,
+            "maximum" = limits::MAX_PARKED.max.0,
+        ))]
+        max_parked: Count,
+        /// Messages from the first unfinished one of a partition to the last one read; beyond it the partition is not
+        /// read.
+        #[schemars(extend(
+            "default" = limits::MAX_SPAN.default.0,
+            "minimum" = limits::MAX_SPAN.min.0,
+            "maximum" = limits::MAX_SPAN.max.0,
+        ))]
+        max_span: Count,
     }
 
     /// How messages are gathered into a batch.
@@ -247,15 +263,6 @@ sections! {
     }
 }
 
-/// What a crash may do to outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// It may repeat them.
-    AtLeastOnce,
-    /// Nothing, from Kafka to Kafka.
-    ExactlyOnce,
-}
-
 /// How the host talks to a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -265,26 +272,6 @@ pub enum Protocol {
     Lines,
     /// A message's payload is stdin.
     Payload,
-}
-
-/// Whose a rate is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// This host's.
-    Instance,
-    /// The whole consumer group's, shared by partitions owned.
-    Group,
-}
-
-/// What happens to a message that is given up on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is written to the dead-letter topic.
-    DeadLetter,
-    /// It holds its lane.
-    Park,
-    /// It is passed over.
-    Skip,
 }
 
 words! {

@@ -119,6 +119,12 @@ pub const BACKOFF: Limit<Time> = millis(100, 1, HOUR);
 /// The longest wait before a retry. A message that waits longer than a day would outlive what many topics keep.
 pub const MAX_BACKOFF: Limit<Time> = millis(30 * SECOND, 1, 24 * HOUR);
 
+/// Messages that lanes which cannot go on hold of one partition, outside the buffer: this is what bounds their memory.
+pub const MAX_PARKED: Limit<Count> = count(10_000, 1, 1_000_000);
+/// Delivered messages from a partition's watermark to its highest: one stuck message must not make the memory of what
+/// finished behind it grow for ever (16 bytes each, 2 MiB a partition by default).
+pub const MAX_SPAN: Limit<Count> = count(131_072, 1, 10_000_000);
+
 /// Messages of a batch; all of them wait in the buffer.
 pub const BATCH_SIZE: Limit<Count> = count(100, 1, BUFFER.max.0);
 /// The longest wait for a batch to fill; its messages are not finished meanwhile.
@@ -139,7 +145,17 @@ mod tests {
 
     #[test]
     fn defaults_are_in_their_ranges_and_drain_leaves_time_to_commit() {
-        for limit in [THREADS, CONCURRENCY, BURST, BUFFER, ATTEMPTS, BATCH_SIZE, BATCH_CONCURRENCY] {
+        for limit in [
+            THREADS,
+            CONCURRENCY,
+            BURST,
+            BUFFER,
+            ATTEMPTS,
+            MAX_PARKED,
+            MAX_SPAN,
+            BATCH_SIZE,
+            BATCH_CONCURRENCY,
+        ] {
             assert!(limit.contains(&limit.default), "{limit}");
         }
         for limit in [TIMEOUT, CPU, DRAIN, BACKOFF, MAX_BACKOFF, BATCH_TIMEOUT] {

@@ -9,7 +9,7 @@ use super::limits;
 use super::problem::{Place, Report};
 use super::tree::{At, Field};
 use super::value::{List, Named, Text};
-use super::{Budget, Instances, Order, Plugin, Start, later, librdkafka, names};
+use super::{Budget, Delivery, Instances, Order, Plugin, Scope, Start, failure, later, librdkafka, names};
 
 /// Checks one plugin; what is wrong has been reported, and stands as its default in what is returned.
 pub(super) fn check(
@@ -22,6 +22,7 @@ pub(super) fn check(
     let At { value: written, place } = written;
     check_name(name, place, report);
     let Cluster { kafka, options } = kafka::overlay(shared, &written.kafka, report);
+    let budget = budget(written.budget.value(), report);
     let plugin = Plugin {
         name: name.into(),
         component: folder.join(component(written, place, report)),
@@ -40,11 +41,15 @@ pub(super) fn check(
             .collect(),
         instances: written.instances.value().copied().unwrap_or(Instances::Reused),
         kafka,
-        budget: budget(written.budget.value(), report),
+        retry: failure::retry(written.retry.value(), report),
+        failure: failure::failure(written, report),
+        delivery: written.delivery.value().copied().unwrap_or(Delivery::AtLeastOnce),
+        batchers: failure::batchers(written, budget.buffer, report),
+        budget,
         allow_produce: allow_produce(written, report),
     };
     check_drain(&written.drain, &plugin, &options, report);
-    later::check(written, &plugin, report);
+    later::check(written, report);
     plugin
 }
 
@@ -156,6 +161,7 @@ fn budget(written: Option<&file::Budget>, report: &mut Report) -> Budget {
         rate: written.and_then(|budget| budget.rate.value()).copied(),
         burst: u32::try_from(within(written.map(|budget| &budget.burst), &limits::BURST, report).0)
             .unwrap_or(u32::MAX),
+        scope: written.and_then(|budget| budget.scope.value()).copied().unwrap_or(Scope::Instance),
         buffer: whole(within(written.map(|budget| &budget.buffer), &limits::BUFFER, report).0),
         buffer_bytes: whole(
             within(written.map(|budget| &budget.buffer_bytes), &limits::BUFFER_BYTES, report).0,
@@ -177,6 +183,10 @@ fn note_budget(written: &file::Budget, budget: &Budget, report: &mut Report) {
     }
     if let Some(At { place, .. }) = written.burst.given().filter(|_| written.rate.is_absent()) {
         report.note(place, "`burst` has no effect without a `rate`");
+    }
+    let group = written.scope.given().filter(|scope| scope.value == Scope::Group && written.rate.is_absent());
+    if let Some(At { place, .. }) = group {
+        report.note(place, "`scope` has no effect without a `rate`");
     }
 }
 

@@ -1,26 +1,189 @@
-//! Making progress durable. librdkafka is given the low watermark of each partition and sends it once a second;
-//! only at the end do we ask for a commit ourselves, and with a bound.
+//! Making progress durable: once a second the low watermark of each partition that moved, with a map of what is finished
+//! beyond it; and once more before a partition is given up.
+//!
+//! librdkafka's own commits are off: it does not send a watermark that stands still, and that is when the map changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Member;
-use super::native;
+use super::native::{self, Answer, CommitQueue};
 use super::reader::{Reader, Readers};
+use crate::ack::{Partition, Told, map};
 use crate::metrics::PluginMetrics;
+
+/// How long an answer to a commit is waited for, in ms, before the commit counts as lost and another is sent.
+const ANSWER_MS_MAX: u64 = 30_000;
+
+/// How long to wait, in ms, before a commit is sent again that the group refused for a reason that passes.
+const AGAIN_MS: u64 = 100;
+
+/// Tells Kafka of progress, one commit at a time.
+pub(super) struct Committer {
+    queue: CommitQueue,
+    interval: Duration,
+    sent: Option<Sent>,
+    sent_at: Option<Instant>,
+    /// Most characters of metadata; less after a broker has refused that many.
+    chars_max: usize,
+}
+
+type Sent = Vec<(Arc<Partition>, Told)>;
+
+impl Committer {
+    /// A committer for `consumer` that commits every `interval`.
+    pub(super) fn new(consumer: &Arc<Member>, interval: Duration) -> anyhow::Result<Self> {
+        let queue = CommitQueue::new(consumer)?;
+        Ok(Self { queue, interval, sent: None, sent_at: None, chars_max: map::CHARS_MAX })
+    }
+
+    /// Looks whether an answer has come, and sends the next commit when it is time.
+    pub(super) fn attend(&mut self, readers: &Readers, metrics: &PluginMetrics) {
+        while let Some(answer) = self.queue.poll(Duration::ZERO) {
+            self.hear(&answer);
+        }
+        let age = self.sent_at.map(|sent_at| sent_at.elapsed());
+        if self.sent.is_some() && age < Some(Duration::from_millis(ANSWER_MS_MAX)) {
+            return;
+        }
+        if age.is_some_and(|age| age < self.interval) {
+            return;
+        }
+        self.sent_at = Some(Instant::now());
+        if let Err(error) = self.send(readers.iter(), metrics) {
+            tracing::debug!(error = %format!("{error:#}"), "progress could not be sent");
+        }
+    }
+
+    /// Commits what `readers` have to tell and waits for the answer, at most `limit`. What the group refuses for a
+    /// reason that passes is sent again.
+    pub(super) fn commit(
+        &mut self,
+        readers: &[&Reader],
+        limit: Duration,
+        metrics: &PluginMetrics,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let mut outcome = Ok(());
+            // An answer that is still on its way belongs to a commit from before.
+            if self.sent.is_none() {
+                self.send(readers.iter().copied(), metrics)?;
+            }
+            while self.sent.is_some() && outcome.is_ok() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                match self.queue.poll(left) {
+                    Some(answer) => outcome = self.hear(&answer).map_or(Ok(()), Err),
+                    None => anyhow::bail!("failed to commit: no answer within {} ms", limit.as_millis()),
+                }
+            }
+            let is_told = readers.iter().all(|reader| reader.to_tell(self.chars_max).is_none());
+            match outcome {
+                Ok(()) if is_told => return Ok(()),
+                Ok(()) => {}
+                Err(code) if !is_passing(code) || Instant::now() >= deadline => {
+                    return Err(anyhow::Error::from(code).context("failed to commit"));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(AGAIN_MS)),
+            }
+        }
+    }
+
+    fn send<'a>(
+        &mut self,
+        readers: impl Iterator<Item = &'a Reader>,
+        metrics: &PluginMetrics,
+    ) -> anyhow::Result<()> {
+        let told =
+            readers.filter_map(|reader| Some((reader.partition.clone(), reader.to_tell(self.chars_max)?)));
+        let told: Sent = told.collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        note_left_out(&told, metrics);
+        self.queue.ask(&list(&told)?)?;
+        self.sent = Some(told);
+        Ok(())
+    }
+
+    /// Notes what Kafka has. Returns what went wrong, if anything did.
+    fn hear(&mut self, answer: &Answer) -> Option<Code> {
+        let sent = self.sent.take()?;
+        let refused: HashMap<(&str, i32), Option<Code>> =
+            answer.offsets.iter().map(|(topic, number, error)| ((&**topic, *number), *error)).collect();
+        let mut wrong = None;
+        for (partition, told) in sent {
+            let error = refused.get(&(&*partition.topic, partition.number)).copied().unwrap_or(answer.error);
+            match error {
+                None => partition.progress().confirm(&told),
+                Some(code) => wrong = Some(code),
+            }
+        }
+        match wrong {
+            Some(Code::OffsetMetadataTooLarge) if self.chars_max > 0 => {
+                self.chars_max = if self.chars_max > MAP_CHARS_WORTH { self.chars_max / 2 } else { 0 };
+                tracing::warn!(
+                    chars = self.chars_max,
+                    "the broker takes less metadata with an offset than usual (`offset.metadata.max.bytes`): less of what \
+                     is finished out of order is remembered over a crash"
+                );
+            }
+            Some(code) => tracing::debug!(%code, "Kafka did not take a commit; it is sent again"),
+            None => {}
+        }
+        wrong
+    }
+}
+
+/// A map of fewer characters than this is not worth its commit.
+const MAP_CHARS_WORTH: usize = 64;
+
+/// Whether the group refuses a commit only for the moment: while it rebalances, or until the next heartbeat.
+fn is_passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::RebalanceInProgress
+            | Code::StaleMemberEpoch
+            | Code::OffsetMetadataTooLarge
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+    )
+}
+
+/// Shows how much is finished and not in the maps.
+pub(super) fn note_left_out(told: &[(Arc<Partition>, Told)], metrics: &PluginMetrics) {
+    for (partition, told) in told {
+        metrics.update_partition(&partition.topic, partition.number, |gauges| {
+            gauges.left_out_of_map = told.left_out;
+        });
+    }
+}
+
+/// Offsets with their maps, as Kafka is told them.
+pub(super) fn list(told: &[(Arc<Partition>, Told)]) -> anyhow::Result<TopicPartitionList> {
+    let mut offsets = TopicPartitionList::new();
+    for (partition, told) in told {
+        let mut element = offsets.add_partition(&partition.topic, partition.number);
+        element.set_offset(Offset::Offset(told.watermark))?;
+        element.set_metadata(&told.map.text);
+    }
+    Ok(offsets)
+}
 
 /// Lets progress pass what is no message: where all that was read is finished, Kafka may be told how far reading
 /// has come, transaction markers at the end included. Otherwise they would be a lag for ever.
-pub(super) fn pass_markers(consumer: &Member, readers: &mut Readers) {
+pub(super) fn pass_markers(consumer: &Member, readers: &Readers) {
     let is_idle = |reader: &Reader| {
         let progress = reader.partition.progress();
         // What was handed out may not be noted as delivered yet.
         let noted = progress.watermark().unwrap_or(0) >= reader.handed_out;
-        noted && !reader.rewound && progress.unfinished() == 0 && !reader.queue.holds_any()
+        noted && progress.unfinished() == 0 && !reader.queue.holds_any()
     };
     if !readers.iter().any(is_idle) {
         return;
@@ -33,30 +196,6 @@ pub(super) fn pass_markers(consumer: &Member, readers: &mut Readers) {
         let partition = &reader.partition;
         if let Some(Offset::Offset(position)) = positions.get(&(&*partition.topic, partition.number)) {
             partition.progress().pass(*position);
-        }
-    }
-}
-
-/// Gives librdkafka the watermarks that moved. A partition that is not ours any more is passed over.
-pub(super) fn store<'a>(consumer: &Member, readers: impl Iterator<Item = &'a mut Reader>) {
-    let mut moved: Vec<(&mut Reader, i64)> = readers
-        .filter_map(|reader| {
-            let watermark = reader.partition.progress().watermark()?;
-            (reader.stored != Some(watermark)).then_some((reader, watermark))
-        })
-        .collect();
-    if moved.is_empty() {
-        return;
-    }
-    let offsets = list(moved.iter().map(|(reader, watermark)| (&**reader, *watermark)));
-    if let Err(error) = consumer.store_offsets(&offsets) {
-        // Not assigned any more, which the group will tell next; or not yet, and it is tried again.
-        tracing::debug!(%error, "offsets could not be stored");
-        return;
-    }
-    for ((reader, watermark), element) in moved.iter_mut().zip(offsets.elements()) {
-        if element.error().is_ok() {
-            reader.stored = Some(*watermark);
         }
     }
 }
@@ -82,53 +221,18 @@ pub(super) fn ask_ends(consumer: &Member, readers: &mut Readers, limit: Duration
     }
 }
 
-/// Notes what Kafka has confirmed.
-pub(super) fn note_confirmed(consumer: &Member, readers: &mut Readers) {
-    for (topic, number, offset) in consumer.context().take_confirmed() {
-        let of_it =
-            |reader: &&mut Reader| *reader.partition.topic == *topic && reader.partition.number == number;
-        if let Some(reader) = readers.iter_mut().find(of_it) {
-            reader.committed = Some(offset);
-        }
-    }
-}
-
 /// Shows how far each partition is, and how far from its end.
 pub(super) fn show(consumer: &Member, readers: &Readers, metrics: &PluginMetrics) {
     for reader in readers.iter() {
         let partition = &reader.partition;
-        let watermark = partition.progress().watermark();
+        let (watermark, confirmed) = {
+            let progress = partition.progress();
+            (progress.watermark(), progress.confirmed())
+        };
         let end = native::cached_end(consumer, &partition.topic, partition.number).max(reader.end);
         metrics.update_partition(&partition.topic, partition.number, |gauges| {
-            gauges.committed_offset = reader.committed;
+            gauges.committed_offset = confirmed;
             gauges.lag_messages = end.zip(watermark).map(|(end, watermark)| (end - watermark).max(0));
         });
     }
-}
-
-/// Commits all watermarks and waits for the answer, at most `limit`.
-pub(super) fn commit(consumer: &Arc<Member>, readers: &Readers, limit: Duration) -> anyhow::Result<()> {
-    let watermarks = readers.iter().filter_map(|reader| {
-        let watermark = reader.partition.progress().watermark()?;
-        Some((reader, watermark))
-    });
-    let offsets = list(watermarks);
-    if offsets.count() == 0 {
-        return Ok(());
-    }
-    anyhow::ensure!(!consumer.assignment_lost(), "the group has given the partitions to others");
-    native::commit(consumer, &offsets, limit)
-}
-
-fn list<'a>(watermarks: impl Iterator<Item = (&'a Reader, i64)>) -> TopicPartitionList {
-    let mut offsets = TopicPartitionList::new();
-    for (reader, watermark) in watermarks {
-        let (topic, number) = (&reader.partition.topic, reader.partition.number);
-        let added = offsets.add_partition_offset(topic, number, Offset::Offset(watermark));
-        if let Err(error) = added {
-            // Only a negative offset does that, and Kafka has none.
-            tracing::warn!(topic = &**topic, number, watermark, %error, "an offset cannot be told to Kafka");
-        }
-    }
-    offsets
 }

@@ -12,9 +12,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::commit::Committer;
 use super::context::{Context, Member};
 use super::health::Health;
-use super::reader::Readers;
+use super::reader::{Reader, Readers};
 use super::rebalance::{Assigning, Revoking};
 use super::{commit, context, options};
 use crate::ack::Partition;
@@ -28,9 +29,13 @@ const WAIT_MS_MAX: u64 = 100;
 /// How long messages are read before events are looked at, in ms: a look costs as much as some messages.
 const ATTEND_INTERVAL_MS: u64 = 1;
 
-/// How often progress is told to librdkafka, in ms: a tenth of the time in which librdkafka tells Kafka, so that it
-/// adds little to what is repeated after a crash, and costs nothing against thousands of messages.
-const STORE_INTERVAL_MS: u64 = 100;
+/// How often progress and what is shown of it are looked at, in ms: a tenth of the time in which Kafka is told, so that
+/// it adds little to what is repeated after a crash, and costs nothing against thousands of messages.
+const PROGRESS_INTERVAL_MS: u64 = 100;
+
+/// How long the last commit of partitions that are given up may take, in ms: the group waits for it, and a broker that
+/// takes longer is no reason to hold up all others. What it misses is handled again.
+pub(super) const LAST_COMMIT_MS_MAX: u64 = 3_000;
 
 /// How often the brokers are asked for the ends of the partitions, in ms: how old a lag may be that is shown.
 const ENDS_INTERVAL_MS: u64 = 10_000;
@@ -58,11 +63,12 @@ pub struct KafkaSource {
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) bell: Arc<Bell>,
     pub(super) consumer: Arc<Member>,
+    committer: Committer,
     /// Why the consumer cannot go on, once it cannot.
     pub(super) broken: Option<String>,
     opened_at: Instant,
     attended_at: Instant,
-    stored_at: Instant,
+    looked_at: Instant,
     ends_asked_at: Instant,
     /// Stands last, so that it is dropped after all that holds the consumer.
     leaving: Leaving,
@@ -75,6 +81,7 @@ pub(super) struct Subscription {
     topics: Vec<String>,
     group: String,
     pub(super) start: Start,
+    commit_interval: Duration,
 }
 
 impl Subscription {
@@ -101,9 +108,11 @@ impl KafkaSource {
             topics: plugin.topics.clone(),
             group: plugin.group.clone(),
             start: plugin.start,
+            commit_interval: options::commit_interval(plugin),
         };
         let bell = Arc::new(Bell::default());
         let consumer = subscription.open(&bell)?;
+        let committer = Committer::new(&consumer, subscription.commit_interval)?;
         let now = Instant::now();
         Ok(Self {
             subscription,
@@ -114,10 +123,11 @@ impl KafkaSource {
             metrics,
             bell,
             consumer,
+            committer,
             broken: None,
             opened_at: now,
             attended_at: now,
-            stored_at: now,
+            looked_at: now,
             ends_asked_at: now,
             leaving: Leaving::default(),
         })
@@ -138,11 +148,14 @@ impl KafkaSource {
         if let Some(event) = self.health.look(&self.consumer, &self.subscription.topics) {
             return Some(event);
         }
-        if now - self.stored_at >= Duration::from_millis(STORE_INTERVAL_MS) {
-            self.stored_at = now;
+        if now - self.looked_at >= Duration::from_millis(PROGRESS_INTERVAL_MS) {
+            self.looked_at = now;
             self.make_durable();
         }
-        None
+        self.readers.iter_mut().find(|reader| reader.rewound).map(|reader| {
+            let (old, new) = reader.begin_anew();
+            Event::Renewed(old, new)
+        })
     }
 
     /// Has librdkafka say what it has to say; it all ends up in the context.
@@ -178,14 +191,27 @@ impl KafkaSource {
     }
 
     fn make_durable(&mut self) {
-        commit::pass_markers(&self.consumer, &mut self.readers);
-        commit::store(&self.consumer, self.readers.iter_mut());
+        commit::pass_markers(&self.consumer, &self.readers);
+        self.committer.attend(&self.readers, &self.metrics);
         if self.ends_asked_at.elapsed() >= Duration::from_millis(ENDS_INTERVAL_MS) {
             self.ends_asked_at = Instant::now();
             commit::ask_ends(&self.consumer, &mut self.readers, Duration::from_millis(ENDS_MS_MAX));
         }
-        commit::note_confirmed(&self.consumer, &mut self.readers);
         commit::show(&self.consumer, &self.readers, &self.metrics);
+    }
+
+    /// Commits the progress of those partitions that `is_leaving` says, and waits for the answer, at most `limit`.
+    pub(super) fn commit_last(&mut self, is_leaving: impl Fn(&Reader) -> bool, limit: Duration) {
+        // An assignment that was lost belongs to someone else, who has begun with what Kafka knew.
+        if self.consumer.assignment_lost() {
+            return;
+        }
+        commit::pass_markers(&self.consumer, &self.readers);
+        let leaving: Vec<&Reader> = self.readers.iter().filter(|reader| is_leaving(reader)).collect();
+        if let Err(error) = self.committer.commit(&leaving, limit, &self.metrics) {
+            let group = &self.subscription.group;
+            tracing::warn!(group, error = %format!("{error:#}"), "the last progress could not be committed");
+        }
     }
 
     /// Replaces the consumer by a new one, which joins the group anew; all partitions are lost.
@@ -207,6 +233,10 @@ impl KafkaSource {
         let lost: Vec<_> = self.readers.remove(|_| true).into_iter().map(|reader| reader.partition).collect();
         self.say_farewell();
         self.assigning = Assigning::default();
+        match Committer::new(&consumer, self.subscription.commit_interval) {
+            Ok(committer) => self.committer = committer,
+            Err(error) => self.broken = Some(format!("{error:#}")),
+        }
         Leaving::start(std::mem::replace(&mut self.consumer, consumer));
         self.forget(&lost);
         (!lost.is_empty()).then_some(Event::Lost(lost))
@@ -260,13 +290,8 @@ impl Source for KafkaSource {
 
     fn close(mut self: Box<Self>, limit: Duration) {
         let deadline = Instant::now() + limit;
-        commit::pass_markers(&self.consumer, &mut self.readers);
-        commit::store(&self.consumer, self.readers.iter_mut());
         // Half of the time is left for leaving: a group that is not told waits for the session to run out.
-        if let Err(error) = commit::commit(&self.consumer, &self.readers, limit / 2) {
-            let group = &self.subscription.group;
-            tracing::warn!(group, error = %format!("{error:#}"), "the last progress could not be committed");
-        }
+        self.commit_last(|_| true, limit / 2);
         self.leaving.limit = deadline.saturating_duration_since(Instant::now());
     }
 }

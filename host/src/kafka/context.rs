@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{ClientContext, TopicPartitionList};
 
 /// The consumer of this room: a member of its group.
 pub(super) type Member = BaseConsumer<Context>;
@@ -29,8 +29,6 @@ pub(super) enum Rebalance {
 pub(super) struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
     errors: Mutex<VecDeque<(KafkaError, String)>>,
-    /// Offsets that Kafka has confirmed, by topic and partition, since somebody took them.
-    confirmed: Mutex<Vec<(String, i32, i64)>>,
     calls: AtomicU64,
     closing: AtomicBool,
 }
@@ -45,11 +43,6 @@ impl Context {
     /// Takes the errors that were told since the last call.
     pub(super) fn take_errors(&self) -> VecDeque<(KafkaError, String)> {
         std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Takes the offsets that Kafka has confirmed since the last call.
-    pub(super) fn take_confirmed(&self) -> Vec<(String, i32, i64)> {
-        std::mem::take(&mut *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How often librdkafka has called so far. A poll that returned nothing but called has found something, and
@@ -126,22 +119,6 @@ impl ConsumerContext for Context {
         } else {
             self.rebalances().push_back(rebalance);
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        self.called();
-        if let Err(error) = result {
-            // The offsets stay stored: the next commit sends them again.
-            return tracing::debug!(%error, "Kafka did not take a commit");
-        }
-        let elements = offsets.elements();
-        let confirmed = elements.iter().filter_map(|element| match (element.error(), element.offset()) {
-            (Ok(()), Offset::Offset(offset)) => {
-                Some((element.topic().to_owned(), element.partition(), offset))
-            }
-            _ => None,
-        });
-        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).extend(confirmed);
     }
 }
 

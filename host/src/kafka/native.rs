@@ -6,18 +6,20 @@
 
 #![allow(unsafe_code, reason = "calls into librdkafka, each with the argument why it is sound")]
 
+mod commit;
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::consumer::Consumer;
 use rdkafka::producer::{Producer, ProducerContext};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::util::IntoOpaque;
-use rdkafka::{ClientContext, TopicPartitionList};
 use rdkafka_sys as sys;
 
 use super::context::Member;
@@ -25,6 +27,7 @@ use super::producer::Produced;
 use super::reader::BATCH_MESSAGES_MAX;
 use crate::edge::Bell;
 use crate::message::HeaderRef;
+pub(super) use commit::{Answer, CommitQueue};
 
 /// Where librdkafka puts the messages of one assigned partition, apart from all others.
 pub(super) struct PartitionQueue {
@@ -216,24 +219,6 @@ pub(super) fn cached_end(consumer: &Member, topic: &str, partition: i32) -> Opti
     let code =
         unsafe { sys::rd_kafka_get_watermark_offsets(rk, topic.as_ptr(), partition, &mut low, &mut high) };
     (code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
-}
-
-/// Commits `offsets` and waits for the answer, at most `limit`. The wrapper's synchronous commit has no bound.
-pub(super) fn commit(
-    consumer: &Arc<Member>,
-    offsets: &TopicPartitionList,
-    limit: Duration,
-) -> anyhow::Result<()> {
-    let queue = OwnQueue::new(consumer)?;
-    let rk = consumer.client().native_ptr();
-    // SAFETY: all three are alive; librdkafka copies the list and keeps its own hold of the queue.
-    let code =
-        unsafe { sys::rd_kafka_commit_queue(rk, offsets.ptr(), queue.as_ptr(), None, ptr::null_mut()) };
-    check(code).context("failed to ask for a commit")?;
-    match queue.poll(limit) {
-        Some(event) => check(event.code()).context("failed to commit"),
-        None => anyhow::bail!("failed to commit: no answer within {} ms", limit.as_millis()),
-    }
 }
 
 /// Hands one record over to librdkafka, which copies it. Header names may hold any bytes, where the wrapper panics

@@ -1,14 +1,16 @@
 //! librdkafka's options as this room sets them: what the host owns, what it merely prefers, and why. Whether a user
 //! may set an option at all is checked by `config`.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::{Kafka, Plugin, Start};
 
-/// How often librdkafka sends stored offsets, in ms: what may be repeated after a crash is at most what finished
-/// in this time.
-const COMMIT_INTERVAL_MS: u32 = 1_000;
+/// How often progress is committed, in ms: what may be repeated after a crash is at most what was in flight and what
+/// finished in this time.
+const COMMIT_INTERVAL_MS: u64 = 1_000;
 
 /// Messages that librdkafka holds ready for one partition before it stops fetching more. Each partition has a queue
 /// of its own, so this counts for each. A million messages of 100 bytes waiting in 50 partitions of the embedded
@@ -61,7 +63,6 @@ pub(super) fn consumer(plugin: &Plugin) -> ClientConfig {
         }
     };
     prefer("client.id", &format!("gristmill-{}", plugin.name));
-    prefer("auto.commit.interval.ms", &COMMIT_INTERVAL_MS.to_string());
     prefer("isolation.level", "read_committed");
     prefer("fetch.queue.backoff.ms", &FETCH_QUEUE_BACKOFF_MS.to_string());
     prefer("fetch.wait.max.ms", &FETCH_WAIT_MS_MAX.to_string());
@@ -78,8 +79,8 @@ pub(super) fn consumer(plugin: &Plugin) -> ClientConfig {
         options.set("partition.assignment.strategy", "cooperative-sticky");
     }
     options.set("group.id", &plugin.group);
-    // Offsets are sent by librdkafka, but only those that progress has stored: nothing unfinished is ever told.
-    options.set("enable.auto.commit", "true");
+    // Offsets are sent by `commit`, with what is finished beyond them: nothing unfinished is ever told.
+    options.set("enable.auto.commit", "false");
     options.set("enable.auto.offset.store", "false");
     // Where a group begins is looked up at assignment; this is for offsets that have left the topic since.
     let reset = if plugin.start == Start::Latest { "latest" } else { "earliest" };
@@ -87,6 +88,12 @@ pub(super) fn consumer(plugin: &Plugin) -> ClientConfig {
     // An end told as an error moves the position in librdkafka 2.12 (#4844), and we have no use for it.
     options.set("enable.partition.eof", "false");
     options
+}
+
+/// How often the plugin's progress is committed: as often as librdkafka would, had it to.
+pub(super) fn commit_interval(plugin: &Plugin) -> Duration {
+    let written = plugin.kafka.options.get("auto.commit.interval.ms").and_then(|ms| ms.parse().ok());
+    Duration::from_millis(written.unwrap_or(COMMIT_INTERVAL_MS))
 }
 
 /// Options for the producer of a plugin.

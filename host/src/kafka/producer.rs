@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::native;
 use super::{context, options};
 use crate::config::Plugin;
-use crate::edge::{Output, Receipt};
+use crate::edge::{Output, Receipt, Refused};
 use crate::message::HeaderRef;
 use crate::outcome::OutputRecord;
 
@@ -94,7 +94,8 @@ impl KafkaOutput {
     async fn hand_over(&self, topic: &str, record: &OutputRecord, receipt: Receipt) {
         let size = size_bytes(record);
         let Ok(name) = CString::new(topic) else {
-            return receipt.refused(format!("`{}` is not a topic's name", topic.escape_debug()));
+            let why = format!("`{}` is not a topic's name", topic.escape_debug());
+            return receipt.refused(Refused { why, lasting: true });
         };
         // Never none: the semaphores are not closed.
         let Some(permits) = self.room(size).await else { return };
@@ -108,10 +109,8 @@ impl KafkaOutput {
         let mut replaced = false;
         loop {
             let producer = self.producer();
-            let headers = record
-                .headers
-                .iter()
-                .map(|(name, value)| HeaderRef { name: name.as_bytes(), value: value.as_deref() });
+            let headers =
+                record.headers.iter().map(|(name, value)| HeaderRef { name, value: value.as_deref() });
             let (code, back) = match native::produce(&*producer, record_ref, headers, sent) {
                 Ok(()) => return,
                 Err(refused) => refused,
@@ -122,10 +121,10 @@ impl KafkaOutput {
                 Code::Fatal if !replaced => {
                     replaced = true;
                     if let Err(error) = self.replace(&producer) {
-                        return sent.receipt.refused(format!("{error:#}"));
+                        return sent.receipt.refused(Refused { why: format!("{error:#}"), lasting: false });
                     }
                 }
-                _ => return sent.receipt.refused(reason(code, topic, size)),
+                _ => return sent.receipt.refused(refused(code, topic, size)),
             }
         }
     }
@@ -156,8 +155,8 @@ fn open(options: &ClientConfig) -> anyhow::Result<Arc<Handle>> {
 }
 
 /// Why Kafka does not take an output, in words that say what to do.
-fn reason(code: Code, topic: &str, size: usize) -> String {
-    match code {
+fn refused(code: Code, topic: &str, size: usize) -> Refused {
+    let why = match code {
         Code::MessageSizeTooLarge => format!(
             "{size} bytes are too large for topic `{topic}`: the limit is the option `message.max.bytes` \
              (`[kafka.options]`, 1000000 if not set), and `max.message.bytes` of the topic"
@@ -170,7 +169,8 @@ fn reason(code: Code, topic: &str, size: usize) -> String {
         }
         Code::InvalidTopic => format!("`{topic}` is not a topic's name"),
         _ => format!("topic `{topic}`: {code}"),
-    }
+    };
+    Refused { why, lasting: matches!(code, Code::MessageSizeTooLarge | Code::InvalidTopic) }
 }
 
 /// What the output weighs, as librdkafka counts it against `message.max.bytes`, and some for itself.
@@ -226,7 +226,7 @@ impl ProducerContext for Reports {
             Ok(_) => sent.receipt.confirmed(),
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                sent.receipt.refused(reason(code, message.topic(), sent.size));
+                sent.receipt.refused(refused(code, message.topic(), sent.size));
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Which partition is read next, how much of it, and the one copy of each message. Partitions take turns, so that
 //! a full one does not starve the others, and nothing is taken that there is no room for.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::native::{PartitionQueue, Record};
-use crate::ack::Partition;
+use crate::ack::{Partition, Told};
 use crate::edge::Room;
 use crate::message::{Batch, HeaderRef, MESSAGE_OVERHEAD_BYTES};
 
@@ -27,14 +29,12 @@ pub(super) struct Reader {
     pub(super) queue: PartitionQueue,
     /// Not read any more: it is about to be given up.
     pub(super) revoked: bool,
-    /// The watermark that librdkafka was last given to send.
-    pub(super) stored: Option<i64>,
-    /// The watermark that Kafka has confirmed.
-    pub(super) committed: Option<i64>,
+    /// Offsets that are finished already, in order: they are passed over.
+    skips: Skips,
     /// The offset behind the last message that was handed out; where reading began before the first.
     pub(super) handed_out: i64,
-    /// Offsets went backwards (the topic was made anew, or offsets were out of range), so that librdkafka's
-    /// position, which only grows, says nothing any more.
+    /// Offsets went backwards: the topic was made anew, or a new leader had less of it. Nothing that was known of the
+    /// partition holds any more, and nothing of it is read until it begins anew.
     pub(super) rewound: bool,
     /// The end of the partition when the broker was last asked for it.
     pub(super) end: Option<i64>,
@@ -43,15 +43,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// A reader of a partition, from its watermark on. Kafka knows its progress up to `stored`.
-    pub(super) fn new(partition: Arc<Partition>, queue: PartitionQueue, stored: Option<i64>) -> Self {
+    /// A reader of a partition, from its watermark on, that passes over the offsets in `skips`.
+    pub(super) fn new(partition: Arc<Partition>, queue: PartitionQueue, skips: Vec<Range<i64>>) -> Self {
         let handed_out = partition.progress().watermark().unwrap_or(0);
         Self {
             partition,
             queue,
             revoked: false,
-            stored,
-            committed: stored,
+            skips: Skips(skips.into()),
             handed_out,
             rewound: false,
             end: None,
@@ -59,9 +58,22 @@ impl Reader {
         }
     }
 
+    /// What Kafka may be told of the partition and does not know.
+    pub(super) fn to_tell(&self, chars_max: usize) -> Option<Told> {
+        self.partition.progress().to_tell(chars_max)
+    }
+
+    /// The partition begins anew, where its queue stands.
+    pub(super) fn begin_anew(&mut self) -> (Arc<Partition>, Arc<Partition>) {
+        let anew = Partition::new(self.partition.topic.clone(), self.partition.number);
+        (self.rewound, self.handed_out, self.end) = (false, 0, None);
+        self.skips = Skips::default();
+        (std::mem::replace(&mut self.partition, anew.clone()), anew)
+    }
+
     /// Whether messages of the partition may be taken at all now.
     fn is_readable(&self) -> bool {
-        !self.revoked && !self.partition.is_held()
+        !self.revoked && !self.rewound && !self.partition.is_held()
     }
 
     /// Whether the others have to leave their room to this one now.
@@ -82,6 +94,15 @@ impl Reader {
                 self.queue.pop();
                 continue;
             }
+            let offset = record.offset();
+            if offset < self.handed_out {
+                self.rewound = true;
+                break;
+            }
+            if self.skips.contain(offset) {
+                self.queue.pop();
+                continue;
+            }
             let headers = record.headers();
             let size = size_bytes(record, headers.clone());
             let alone = batch.is_none() && room.empty;
@@ -98,14 +119,24 @@ impl Reader {
                 batch.reserve(more, (size * more).min(left_bytes).min(ARENA_BYTES_AHEAD_MAX));
                 batch
             });
-            let offset = record.offset();
             batch.push(offset, record.timestamp(), (record.key(), record.payload()), headers);
-            self.rewound |= offset < self.handed_out;
             self.handed_out = offset + 1;
             self.waiting_since = None;
             self.queue.pop();
         }
         batch
+    }
+}
+
+/// Offsets to pass over, in order.
+#[derive(Default)]
+struct Skips(VecDeque<Range<i64>>);
+
+impl Skips {
+    /// Whether `offset` is one of them. Asked in rising order.
+    fn contain(&mut self, offset: i64) -> bool {
+        while self.0.pop_front_if(|range| range.end <= offset).is_some() {}
+        self.0.front().is_some_and(|range| range.start <= offset)
     }
 }
 

@@ -2,6 +2,7 @@
 //! answer, so a partition is given up only once the way has let go of it, and meanwhile the others are read on.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,12 +11,13 @@ use anyhow::Context as _;
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::consumer::KafkaSource;
+use super::consumer::{KafkaSource, LAST_COMMIT_MS_MAX};
 use super::context::{Rebalance, decline, is_cooperative};
+use super::metadata::commit_metadata;
 use super::native::PartitionQueue;
 use super::reader::Reader;
 use super::{commit, context};
-use crate::ack::Partition;
+use crate::ack::{Partition, map};
 use crate::config::Start;
 use crate::edge::Event;
 
@@ -100,18 +102,22 @@ impl KafkaSource {
     fn try_assign(&mut self, partitions: &TopicPartitionList) -> anyhow::Result<Vec<Arc<Partition>>> {
         let (offsets, begins) = self.look_up(partitions)?;
         let mut readers = Vec::new();
-        for element in offsets.elements() {
+        for (index, element) in offsets.elements().iter().enumerate() {
             let (topic, number) = (element.topic(), element.partition());
             // Before the assignment, or the first messages would go the common way.
             let queue = PartitionQueue::split(&self.consumer, (topic, number), &self.bell)?;
             let partition = Partition::new(topic.into(), number);
-            let mut stored = None;
+            let mut finished = Vec::new();
             if let Offset::Offset(offset) = element.offset() {
-                partition.progress().pass(offset);
-                // Where a new group begins is told to Kafka too: it has begun, even if no message ever comes.
-                stored = (!begins.contains(&(topic.to_owned(), number))).then_some(offset);
+                if begins.contains(&(topic.to_owned(), number)) {
+                    // Told to Kafka too: the group has begun here, even if no message ever comes.
+                    partition.progress().pass(offset);
+                } else {
+                    finished = read_map(&offsets, index, offset, &partition);
+                    partition.progress().resume(offset, &finished);
+                }
             }
-            readers.push(Reader::new(partition, queue, stored));
+            readers.push(Reader::new(partition, queue, finished));
         }
         let assigned = if is_cooperative(&self.consumer) {
             self.consumer.incremental_assign(&offsets)
@@ -215,11 +221,7 @@ impl KafkaSource {
             self.revoking = Some(revoking);
             return;
         }
-        // An assignment that was lost meanwhile belongs to someone else, who has begun with what Kafka knew.
-        if !self.consumer.assignment_lost() {
-            commit::pass_markers(&self.consumer, &mut self.readers);
-            commit::store(&self.consumer, self.readers.iter_mut().filter(|reader| reader.revoked));
-        }
+        self.commit_last(|reader| reader.revoked, Duration::from_millis(LAST_COMMIT_MS_MAX));
         let gone = self.readers.remove(|reader| reader.revoked);
         self.forget(&gone.into_iter().map(|reader| reader.partition).collect::<Vec<_>>());
         if let Rebalance::Revoke(partitions) = &revoking.rebalance {
@@ -247,6 +249,23 @@ impl KafkaSource {
             self.broken = Some(format!("partitions could not be given up: {error}"));
         }
     }
+}
+
+/// What an earlier member had finished beyond the watermark, if the commit says so.
+fn read_map(
+    offsets: &TopicPartitionList,
+    index: usize,
+    watermark: i64,
+    partition: &Partition,
+) -> Vec<Range<i64>> {
+    let text = commit_metadata(offsets, index).unwrap_or_default();
+    map::decode(watermark, &text).unwrap_or_else(|reason| {
+        tracing::warn!(
+            %partition, %reason,
+            "the metadata of the partition's commit is not used: what was finished out of order is handled again"
+        );
+        Vec::new()
+    })
 }
 
 fn names(partitions: &TopicPartitionList) -> HashSet<(String, i32)> {

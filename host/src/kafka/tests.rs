@@ -48,12 +48,17 @@ pub(super) fn plugin(brokers: &str, topics: &[&str]) -> Plugin {
             concurrency: 10,
             rate: None,
             burst: 1,
+            scope: crate::config::Scope::Instance,
             buffer: 100,
             buffer_bytes: 1 << 24,
             timeout: Duration::from_secs(30),
             cpu: Duration::from_secs(1),
             memory: 1 << 27,
         },
+        retry: crate::config::Retry::default(),
+        failure: crate::config::Failure::default(),
+        delivery: crate::config::Delivery::AtLeastOnce,
+        batchers: Vec::new(),
         allow_produce: Vec::new(),
     }
 }
@@ -390,7 +395,7 @@ fn closing_is_bounded_without_a_cluster() {
 async fn outputs_are_confirmed_as_they_are_or_refused_with_a_reason() {
     let world = World::new(1);
     let output = KafkaOutput::connect(&world.plugin()).unwrap();
-    let headers = vec![("a".to_owned(), None), ("b\0".to_owned(), Some(Vec::new()))];
+    let headers = vec![(b"a".to_vec(), None), (b"b\0".to_vec(), Some(Vec::new()))];
     let good = OutputRecord { key: Some(Vec::new()), headers, ..OutputRecord::default() };
     let large = OutputRecord { payload: Some(vec![0; 1_100_000]), ..OutputRecord::default() };
     let receipts = Receipts::new();
@@ -399,7 +404,7 @@ async fn outputs_are_confirmed_as_they_are_or_refused_with_a_reason() {
     output.send("or\0ders", &good, receipts.receipt(2)).await;
     let refused = receipts.settled().await;
     assert_eq!(refused.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2]);
-    assert!(refused[0].1.contains("message.max.bytes"), "{}", refused[0].1);
+    assert!(refused[0].1.why.contains("message.max.bytes") && refused[0].1.lasting, "{:?}", refused[0].1);
     let mut source = world.source();
     let taken = take(&mut source, PLENTY, 1);
     let message = taken[0].message();

@@ -112,6 +112,8 @@ impl Seat {
         let oldest = partitions.iter().filter_map(|partition| partition.progress().oldest_unfinished()).min();
         let age_ms = oldest.map_or(0, |oldest| oldest.elapsed().as_millis() as u64);
         self.metrics.oldest_unfinished_ms.store(age_ms, Ordering::Relaxed);
+        let held = partitions.iter().filter(|partition| partition.is_held()).count();
+        self.metrics.held_partitions.store(held as u64, Ordering::Relaxed);
     }
 
     /// The way that works for this plugin from now on.

@@ -60,6 +60,18 @@ fn take_in(shared: &Shared, event: Event, leaving: &mut Vec<Leaving>) {
             );
             shared.seat.say(|_| Some(State::Joining { trouble: None }));
         }
+        Event::Renewed(old, new) => {
+            let mut decisions = shared.decisions();
+            let (unfinished, position) = (old.progress().unfinished(), old.progress().watermark());
+            decisions.buffer.revoke(std::slice::from_ref(&old));
+            decisions.buffer.assign(new);
+            drop(decisions);
+            tracing::error!(
+                plugin = %shared.plugin.name, partition = %old, forgotten = unfinished, watermark = position,
+                "offsets went backwards: the topic was deleted and made again, or a broker lost messages; the partition \
+                 is read from its beginning, and messages of before that were not finished are forgotten"
+            );
+        }
         Event::Trouble(trouble) => say_trouble(shared, trouble),
         Event::Nothing => {}
     }

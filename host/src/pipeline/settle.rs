@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::give_up::{self, GivenUp};
 use super::shared::Shared;
 use crate::buffer::End;
 use crate::edge::{Output, Receipts};
+use crate::failure::{Decision, decide};
 use crate::outcome::{Failure, Handling, Outcome, OutputRecord};
-use crate::run::Run;
+use crate::run::{Run, RunMessage};
 
 /// Hands over the outputs of a run. None when there are none. Outputs that may not go where they want to fail their
 /// message before anything of it is sent.
@@ -23,15 +25,19 @@ pub(super) async fn produce(shared: &Shared, output: &dyn Output, run: &mut Run)
         }
         let receipts = receipts.get_or_insert_with(Receipts::new);
         for record in std::mem::take(records) {
-            // `allowed` has seen that there is a topic.
-            let topic = record.topic.as_deref().or(shared.plugin.output.as_deref()).unwrap_or_default();
-            output.send(topic, &record, receipts.receipt(index as u32)).await;
+            output.send(topic(shared, &record), &record, receipts.receipt(index as u32)).await;
         }
     }
     receipts
 }
 
-fn allowed(shared: &Shared, records: &[OutputRecord]) -> Result<(), String> {
+/// Where an output goes that is `allowed`.
+pub(super) fn topic<'a>(shared: &'a Shared, record: &'a OutputRecord) -> &'a str {
+    record.topic.as_deref().or(shared.plugin.output.as_deref()).unwrap_or_default()
+}
+
+/// Whether all of `records` have a topic that they may go to.
+pub(super) fn allowed(shared: &Shared, records: &[OutputRecord]) -> Result<(), String> {
     for record in records {
         match &record.topic {
             None if shared.plugin.output.is_none() => {
@@ -48,62 +54,67 @@ fn allowed(shared: &Shared, records: &[OutputRecord]) -> Result<(), String> {
 
 /// Answers for every message of a run: at once when nothing was sent, else when Kafka has confirmed all of it. The
 /// worker does not wait for that; the messages' lanes do.
-pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receipts>>) {
-    let Some(receipts) = receipts else { return answer_now(shared, run) };
-    let shared = shared.clone();
+pub(super) fn answer(
+    shared: &Arc<Shared>,
+    output: &Arc<dyn Output>,
+    run: Run,
+    receipts: Option<Arc<Receipts>>,
+) {
+    let Some(receipts) = receipts else { return answer_now(shared, output, run) };
+    let (shared, output) = (shared.clone(), output.clone());
     tokio::spawn(async move {
         let mut run = run;
-        for (index, reason) in receipts.settled().await {
+        for (index, refused) in receipts.settled().await {
             if let Some(message) = run.messages.get_mut(index as usize) {
-                message.handling = Handling::Failed(Failure::Output { reason });
+                let failure = Failure::Output { reason: refused.why, lasting: refused.lasting };
+                message.handling = Handling::Failed(failure);
             }
         }
-        answer_now(&shared, run);
+        answer_now(&shared, &output, run);
     });
 }
 
-fn answer_now(shared: &Shared, run: Run) {
-    let mut counts = [0; Outcome::ALL.len()];
+fn answer_now(shared: &Arc<Shared>, output: &Arc<dyn Output>, run: Run) {
+    let mut handled = 0;
+    let (mut given_up, mut is_retried) = (Vec::new(), false);
     let mut decisions = shared.decisions();
-    for message in run.messages {
-        let end = match message.handling {
+    for RunMessage { lane, mut delivery, handling, .. } in run.messages {
+        let end = match handling {
             Handling::Done(_) => {
-                counts[Outcome::Handled as usize] += 1;
+                handled += 1;
                 End::Finished
             }
             Handling::Batched(slot) => {
-                counts[Outcome::Parked as usize] += 1;
                 let reason = format!("there is no batcher `{}`", slot.batcher);
-                park(shared, &message.delivery, &Failure::Reject { reason })
+                given_up.push(GivenUp::new(lane, delivery, &Failure::Reject { reason }));
+                continue;
             }
             Handling::NotStarted => End::GivenBack,
             Handling::Failed(failure) => {
-                counts[Outcome::Parked as usize] += 1;
-                park(shared, &message.delivery, &failure)
+                match decide(&failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {
+                    Decision::Retry(wait) => {
+                        is_retried = true;
+                        give_up::tell_retry(shared, &delivery, &failure, wait);
+                        delivery.failed(failure.reason(), shared.now() + wait);
+                        End::Retry
+                    }
+                    Decision::GiveUp => {
+                        given_up.push(GivenUp::new(lane, delivery, &failure));
+                        continue;
+                    }
+                }
             }
         };
-        decisions.buffer.settle(message.lane, message.delivery, end);
+        decisions.buffer.settle(lane, delivery, end);
     }
-    for outcome in Outcome::ALL {
-        if counts[outcome as usize] > 0 {
-            shared.metrics.count_outcome(outcome, counts[outcome as usize]);
-        }
+    if handled > 0 {
+        shared.metrics.count_outcome(Outcome::Handled, handled);
+    }
+    if is_retried {
+        // Whoever waits for what is due looks again.
+        shared.work.notify_one();
     }
     shared.changed(&mut decisions);
-}
-
-/// A failed message may not be dropped: its lane is held, everybody can see why, and a restart tries it again.
-fn park(shared: &Shared, delivery: &crate::ack::Delivery, failure: &Failure) -> End {
-    let name = shared.plugin.name.clone();
-    let tell = move |messages| {
-        tracing::warn!(plugin = %name, messages, "more messages were parked than are listed here one by one");
-    };
-    if shared.failure_log.allow(tell) {
-        let position = delivery.message().position();
-        tracing::warn!(
-            plugin = %shared.plugin.name, %position, reason = %failure,
-            "message parked: its lane is held, and it is tried again after a restart"
-        );
-    }
-    End::Parked(failure.to_string())
+    drop(decisions);
+    given_up.into_iter().for_each(|message| give_up::begin(shared, output, message));
 }

@@ -1,5 +1,6 @@
 //! What the intake thread and the workers of one plugin share, and the lock around the decisions.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,14 +9,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::budget::Pacer;
-use crate::buffer::{Buffer, End};
+use crate::buffer::{Bounds, Buffer, End};
 use crate::config;
 use crate::edge::{Bell, Room};
 use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
-use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, RunMessage};
+use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, Run};
 
 use super::control::{Seat, State};
+use super::give_up::GivenUp;
+use super::worker::Task;
 
 /// How long a run should last: long enough that crossing the border once for all of it pays, short enough that
 /// nobody waits noticeably for what a worker holds.
@@ -43,6 +46,8 @@ pub(super) struct Shared {
     /// they came free.
     pub(super) turn: tokio::sync::Mutex<()>,
     pub(super) work: Notify,
+    /// The plugin wants to see messages that are given up on.
+    pub(super) has_failure_handler: bool,
     /// What is logged of messages that fail.
     pub(super) failure_log: Arc<LogLimit>,
     bell: Arc<Bell>,
@@ -64,6 +69,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Decisions {
     pub(super) buffer: Buffer,
+    /// Messages that wait for the plugin's failure handler.
+    pub(super) last_words: VecDeque<GivenUp>,
     pacer: Option<Pacer>,
     /// Since when messages could start but every worker was busy.
     unattended_since: Option<Instant>,
@@ -72,19 +79,29 @@ pub(super) struct Decisions {
 /// What a worker that asks for work gets.
 #[derive(Debug)]
 pub(super) enum Take {
-    Run(Vec<RunMessage>),
-    /// No message may be taken: every lane is empty or busy.
-    Nothing,
+    Task(Task),
+    /// No message may be taken: every lane is empty, busy or waiting.
+    Nothing {
+        /// When the next lane has waited long enough.
+        until: Option<Instant>,
+    },
     /// Messages are there, but the rate permits none before this time.
     NotBefore(Instant),
 }
 
 impl Shared {
-    pub(super) fn new(seat: Arc<Seat>, bell: Arc<Bell>, lookouts: Vec<Arc<Lookout>>) -> Self {
+    pub(super) fn new(
+        seat: Arc<Seat>,
+        bell: Arc<Bell>,
+        lookouts: Vec<Arc<Lookout>>,
+        has_failure_handler: bool,
+    ) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
         let budget = &plugin.budget;
+        let bounds = Bounds { parked: plugin.failure.max_parked, span: plugin.failure.max_span };
         let decisions = Decisions {
-            buffer: Buffer::new(plugin.order, budget.buffer, budget.buffer_bytes),
+            buffer: Buffer::new(plugin.order, budget.buffer, budget.buffer_bytes, bounds),
+            last_words: VecDeque::new(),
             pacer: budget.rate.map(|rate| Pacer::new(rate, budget.burst)),
             unattended_since: None,
         };
@@ -94,6 +111,7 @@ impl Shared {
             stopping: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             work: Notify::new(),
+            has_failure_handler,
             failure_log: LogLimit::new(FAILURE_LINES, FAILURE_LINES),
             bell,
             lookouts,
@@ -113,6 +131,11 @@ impl Shared {
     /// counts are changed together, and a panic in it is a bug that shows in its tests.
     pub(super) fn decisions(&self) -> MutexGuard<'_, Decisions> {
         self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time on the clock that retries and permits are told by.
+    pub(super) fn now(&self) -> std::time::Duration {
+        self.began.elapsed()
     }
 
     /// From now on nothing starts.
@@ -180,11 +203,16 @@ impl Shared {
     /// until it has its run; from then on it counts as in flight, until `landed`.
     pub(super) fn try_take(&self, longest: usize) -> Take {
         let mut decisions = self.decisions();
-        let Decisions { buffer, pacer, unattended_since } = &mut *decisions;
-        if !buffer.has_ready() {
-            return Take::Nothing;
+        let Decisions { buffer, last_words, pacer, unattended_since } = &mut *decisions;
+        if let Some(message) = last_words.pop_front() {
+            self.in_flight.fetch_add(1, Ordering::SeqCst);
+            return Take::Task(Task::LastWord(message));
         }
         let now = Instant::now();
+        buffer.wake(now - self.began);
+        if !buffer.has_ready() {
+            return Take::Nothing { until: buffer.next_due().map(|due| self.began + due) };
+        }
         if let Some(since) = unattended_since.take() {
             self.metrics.add_throttled(ThrottledBy::Concurrency, now - since);
         }
@@ -218,7 +246,7 @@ impl Shared {
             *unattended_since = Some(now);
         }
         self.show(buffer);
-        Take::Run(run)
+        Take::Task(Task::Run(Run::new(run, self.stopping.clone())))
     }
 
     /// Takes back what waits in a run behind a message that takes long, so that a free worker can start it.

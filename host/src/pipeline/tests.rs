@@ -11,7 +11,7 @@ use super::{Parts, Running, start};
 use crate::ack::Partition;
 use crate::capability::Grants;
 use crate::config;
-use crate::edge::{Bell, Event, Output, Receipt, Room, Source};
+use crate::edge::{Bell, Event, Output, Receipt, Refused, Room, Source};
 use crate::message::Batch;
 use crate::outcome::{Outcome, OutputRecord};
 use crate::plugin::guests::{ECHO, handler, plugin};
@@ -192,7 +192,7 @@ async fn a_message_counts_when_its_output_is_confirmed() {
     world.until("all are sent", |_| kept().lock().unwrap().len() == 3).await;
     assert_eq!((world.handled(), world.watermark()), (0, Some(0)));
     let mut receipts = std::mem::take(&mut *kept().lock().unwrap());
-    receipts.pop().unwrap().refused("too large".to_owned());
+    receipts.pop().unwrap().refused(Refused { why: "too large".to_owned(), lasting: true });
     receipts.into_iter().for_each(Receipt::confirmed);
     world.until("two are handled, one parked", |world| world.seat.parked().len() == 1).await;
     world.until("two are handled", |world| world.handled() == 2).await;
@@ -308,6 +308,101 @@ async fn a_slow_message_does_not_hold_up_those_that_were_taken_with_it() {
     world.say(Event::Batch(world.partition.clone(), batch));
     world.until("all others are handled", |world| world.handled() == 599).await;
     assert_eq!(world.watermark(), Some(500));
+}
+
+/// A guest that asks for a retry in 40 s of each message whose payload is the one byte `x`, up to its second attempt.
+fn stubborn() -> Vec<u8> {
+    handler(&format!(
+        "(if (i32.and (i32.lt_u (i32.load offset=72 (local.get $m)) (i32.const 3))
+                (i32.and (i32.eq (i32.load offset=60 (local.get $m)) (i32.const 1))
+                      (i32.eq (i32.load8_u (i32.load offset=56 (local.get $m))) (i32.const 120))))
+            (then
+                (i32.store8 (i32.const 1024) (i32.const 1))
+                (i32.store8 (i32.const 1028) (i32.const 0))
+                (i32.store (i32.const 1032) (i32.const 2048))
+                (i32.store (i32.const 1036) (i32.const 9))
+                (i32.store8 (i32.const 1040) (i32.const 1))
+                (i32.store (i32.const 1044) (i32.const 40000)))
+            (else {ECHO}))"
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_as_long_as_the_plugin_says_and_only_its_lane_waits_with_it() {
+    let world = World::new(&stubborn(), false, |_| {});
+    let begun = Instant::now();
+    world.deliver(0..2, |offset| (Some("a".into()), if offset == 0 { "x" } else { "after" }.into()));
+    world.deliver(2..5, |_| (Some("b".into()), "fine".into()));
+    world.until("the other lane is done", |world| world.handled() == 3).await;
+    assert!(begun.elapsed() < Duration::from_secs(40));
+    world.until("all are handled", |world| world.handled() == 5).await;
+    assert!((80..82).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let payloads: Vec<_> = world.sent().into_iter().map(|(.., record)| record.payload.unwrap()).collect();
+    assert_eq!(payloads[3..], [b"x".to_vec(), b"after".to_vec()]);
+    assert_eq!(world.seat.metrics.retries.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_outlive_a_rebalance() {
+    let world = World::new(&stubborn(), false, |plugin| plugin.retry.attempts = 2);
+    world.deliver(0..1, |_| (Some("a".into()), "x".into()));
+    let retries = |world: &World| world.seat.metrics.retries.load(std::sync::atomic::Ordering::Relaxed);
+    world.until("it is tried again", |world| retries(world) == 1).await;
+    world.say(Event::Revoked(vec![world.partition.clone()]));
+    world.until("it is released", |world| world.released.try_recv().is_ok()).await;
+    let again = Partition::new("t".into(), 0);
+    world.say(Event::Assigned(vec![again.clone()]));
+    let mut batch = Batch::new("t".into(), 0, std::time::Instant::now());
+    batch.push(0, None, (Some(b"a"), Some(b"x")), []);
+    world.say(Event::Batch(again, batch));
+    world.until("it is parked", |world| world.seat.parked().len() == 1).await;
+    assert_eq!(retries(&world), 1);
+}
+
+#[tokio::test]
+async fn what_is_rejected_is_a_dead_letter_before_it_counts_and_keeps_what_it_was() {
+    let world = World::new(&picky(), true, |plugin| {
+        plugin.failure.action = config::Action::DeadLetter;
+        plugin.failure.topic = Some("dead".to_owned());
+    });
+    let mut batch = Batch::new("t".into(), 0, std::time::Instant::now());
+    let headers = [(&b"\xff"[..], None), (b"gristmill-reason", Some(&b"old"[..]))];
+    let headers = headers.map(|(name, value)| crate::message::HeaderRef { name, value });
+    batch.push(7, Some(12), (Some(b"k"), Some(b"x")), headers);
+    world.say(Event::Batch(world.partition.clone(), batch));
+    let kept = || world.output.kept.as_ref().unwrap();
+    let dead = |world: &World| world.seat.metrics.outcomes(Outcome::DeadLettered);
+    world.until("it is sent", |_| kept().lock().unwrap().len() == 1).await;
+    let refused = Refused { why: "no leader".to_owned(), lasting: false };
+    kept().lock().unwrap().pop().unwrap().refused(refused);
+    world.until("it is sent again", |_| kept().lock().unwrap().len() == 1).await;
+    assert_eq!((dead(&world), world.watermark()), (0, Some(7)));
+    kept().lock().unwrap().pop().unwrap().confirmed();
+    world.until("it counts", |world| dead(world) == 1).await;
+    assert_eq!(world.watermark(), Some(8));
+    let (_, topic, letter) = world.sent().remove(1);
+    assert_eq!(
+        (topic.as_str(), letter.key, letter.payload),
+        ("dead", Some(b"k".to_vec()), Some(b"x".to_vec()))
+    );
+    let named = |name: &str| {
+        let name = format!("gristmill-{name}").into_bytes();
+        let values: Vec<_> = letter.headers.iter().filter(|(other, _)| *other == name).collect();
+        assert_eq!(values.len(), 1, "{name:?}");
+        String::from_utf8(values[0].1.clone().unwrap()).unwrap()
+    };
+    assert_eq!(letter.headers[0], (b"\xff".to_vec(), None));
+    assert_eq!((named("reason").as_str(), named("attempts").as_str()), ("not today", "1"));
+    assert_eq!((named("topic"), named("partition"), named("offset")), ("t".into(), "0".into(), "7".into()));
+    assert_eq!((named("timestamp").as_str(), named("plugin").as_str()), ("12", "test"));
+}
+
+#[tokio::test]
+async fn what_is_skipped_is_passed_over() {
+    let world = World::new(&picky(), false, |plugin| plugin.failure.action = config::Action::Skip);
+    world.deliver(0..3, |offset| (Some("a".into()), if offset == 0 { "x" } else { "fine" }.into()));
+    world.until("the others are handled", |world| world.handled() == 2).await;
+    assert_eq!((world.seat.metrics.outcomes(Outcome::Skipped), world.watermark()), (1, Some(3)));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::give_up::GivenUp;
 use super::shared::{Shared, Take};
 use crate::metrics::{LocalHistogram, ThrottledBy};
 use crate::plugin::Worker;
@@ -15,23 +16,32 @@ use crate::timer::Timer;
 /// to last half of it, so one that is still at the same message is held up.
 const RESCUE_AFTER: Duration = Duration::from_millis(2);
 
-/// Waits for messages that may start now. None when the way ends.
+/// What a worker does next.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Messages that may start now.
+    Run(Run),
+    /// A message that the plugin's failure handler is to see.
+    LastWord(GivenUp),
+}
+
+/// Waits for something to do. None when the way ends.
 ///
 /// Workers wait in a queue for their turn, and only the one whose turn it is waits for work and for a permit: so a
 /// permit is asked for when there is a message for it, it goes to one worker, and nobody sleeps and then finds
 /// that all go at once.
-pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> Option<Run> {
+pub(super) async fn next_task(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> Option<Task> {
     let idle = shared.wait_for_work();
     // The usual case under load: there is work, and no need to queue for it.
     let longest = |worker: &Worker| worker.longest_run().min(shared.run_length());
     if worker.is_prepared()
         && !shared.is_stopping()
-        && let Take::Run(messages) = shared.try_take(longest(worker))
+        && let Take::Task(task) = shared.try_take(longest(worker))
     {
-        return Some(Run::new(messages, shared.stopping.clone()));
+        return Some(task);
     }
     let turn = shared.turn.lock().await;
-    let messages = loop {
+    let task = loop {
         if shared.is_stopping() {
             return None;
         }
@@ -40,21 +50,28 @@ pub(super) async fn next_run(shared: &Arc<Shared>, worker: &mut Worker, timer: T
             continue;
         }
         match shared.try_take(longest(worker)) {
-            Take::Run(messages) => break messages,
-            Take::Nothing => wait_for_work(shared).await,
+            Take::Task(task) => break task,
+            Take::Nothing { until } => wait_for_work(shared, timer, until).await,
             Take::NotBefore(then) => wait_for_permit(shared, timer, then).await,
         }
     };
     // What is left in the buffer is for the next in the queue, who finds out by itself.
     drop(idle);
     drop(turn);
-    Some(Run::new(messages, shared.stopping.clone()))
+    Some(task)
 }
 
-/// Waits for messages; and while other workers hold some that this one could start, looks after those.
-async fn wait_for_work(shared: &Shared) {
+/// Waits for messages, or until some are due; and while other workers hold some that this one could start, looks after
+/// those.
+async fn wait_for_work(shared: &Shared, timer: Timer, until: Option<Instant>) {
     match shared.rescue() {
-        HeldUp::Nothing => shared.work.notified().await,
+        HeldUp::Nothing => match until {
+            None => shared.work.notified().await,
+            Some(until) => tokio::select! {
+                () = shared.work.notified() => {}
+                () = timer.sleep_until(until) => {}
+            },
+        },
         HeldUp::NotYet => {
             // Whether it was woken or the time is over makes no difference: it looks again.
             let _ = tokio::time::timeout(RESCUE_AFTER, shared.work.notified()).await;

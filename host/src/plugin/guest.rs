@@ -188,7 +188,7 @@ impl run_host::Host for Guest {
 
 /// A delivery's message as a guest is given it outside a packed run.
 pub(super) fn owned(delivery: &Delivery) -> OwnedMessage {
-    OwnedMessage::new(delivery.message(), delivery.attempt, delivery.previous_error.as_deref())
+    OwnedMessage::new(delivery.message(), delivery.attempt(), delivery.previous_error())
 }
 
 /// What a guest returned, in the host's words; too many outputs or too large ones are the guest's fault.

@@ -129,12 +129,17 @@ pub(crate) fn plugin() -> config::Plugin {
             concurrency: 2,
             rate: None,
             burst: 1,
+            scope: config::Scope::Instance,
             buffer: 100,
             buffer_bytes: 1 << 20,
             timeout: Duration::from_secs(60),
             cpu: Duration::from_secs(60),
             memory: 1 << 20,
         },
+        retry: config::Retry::default(),
+        failure: config::Failure::default(),
+        delivery: config::Delivery::AtLeastOnce,
+        batchers: Vec::new(),
         allow_produce: vec![],
     }
 }

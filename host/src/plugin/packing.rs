@@ -65,8 +65,8 @@ impl<'b> Writer<'_, 'b> {
             self.list(at, start, name.len());
             self.optional(at + 8, header.value);
         }
-        self.put(at + 72, &delivery.attempt.to_le_bytes());
-        self.optional(at + 76, delivery.previous_error.as_deref().map(str::as_bytes));
+        self.put(at + 72, &delivery.attempt().to_le_bytes());
+        self.optional(at + 76, delivery.previous_error().map(str::as_bytes));
     }
 
     fn append(&mut self, bytes: &[u8]) -> usize {

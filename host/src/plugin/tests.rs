@@ -100,9 +100,8 @@ fn a_run_of_all_sizes_comes_back_as_it_went() {
             let run = worker.handle(run(count).0).await;
             for message in &run.messages {
                 let sent = message.delivery.message();
-                let headers = sent.headers().map(|header| {
-                    (String::from_utf8(header.name.to_vec()).unwrap(), header.value.map(<[u8]>::to_vec))
-                });
+                let headers =
+                    sent.headers().map(|header| (header.name.to_vec(), header.value.map(<[u8]>::to_vec)));
                 let expected = OutputRecord {
                     topic: Some("topic".into()),
                     key: sent.key().map(<[u8]>::to_vec),
@@ -140,8 +139,7 @@ fn fields_stand_where_the_record_says() {
     let world = World::new();
     let mut worker = world.worker(&handler(&body.concat()));
     let (mut run, _partition) = run(1);
-    run.messages[0].delivery.attempt = 2;
-    run.messages[0].delivery.previous_error = Some("again".into());
+    run.messages[0].delivery.failed("again".to_owned(), Duration::ZERO);
     let run = on_one_thread(worker.handle(run));
     assert_eq!(letters(&run), "d", "{:?}", run.messages[0].handling);
 }

@@ -177,12 +177,17 @@ fn plugin_config(
             concurrency,
             rate,
             burst: 1,
+            scope: config::Scope::Instance,
             buffer: concurrency.max(100),
             buffer_bytes: 16 << 20,
             timeout: Duration::from_secs(30),
             cpu: Duration::from_secs(1),
             memory: 1 << 20,
         },
+        retry: config::Retry::default(),
+        failure: config::Failure::default(),
+        delivery: config::Delivery::AtLeastOnce,
+        batchers: Vec::new(),
         allow_produce: Vec::new(),
     }
 }

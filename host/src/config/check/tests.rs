@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Instances, Order, Start};
+use super::super::{Action, Failure, Instances, Order, Retry, Start};
 use super::*;
 
 /// The contract's example, without what is refused yet.
@@ -168,11 +168,8 @@ fn a_missing_file_and_bad_toml_are_problems_too() {
 }
 
 #[test]
-fn what_comes_later_is_checked_and_then_refused() {
+fn failures_and_batchers_are_checked_and_what_comes_later_is_refused() {
     let refused = [
-        ("[plugins.p.retry]", "retry"),
-        ("failure = { action = \"skip\" }", "failure"),
-        ("[plugins.p.batchers.default]", "batchers"),
         ("delivery = \"exactly-once\"", "delivery"),
         ("protocol = \"lines\"", "protocol"),
         ("budget.scope = \"group\"", "scope"),
@@ -185,6 +182,7 @@ fn what_comes_later_is_checked_and_then_refused() {
         assert_eq!(problems[0].line, Some(5));
     }
     let wrong = [
+        ("failure = { max_span = 0 }", "expected a value from `1` to `10000000`, found: `0`"),
         ("retry = { attempts = 0 }", "expected a value from `1` to `1000`, found: `0`"),
         ("retry = { backoff = \"1m\" }", "`backoff` is `1m` and `max_backoff` only `30s`"),
         ("failure = { action = \"dead-letter\" }", "`action` is `dead-letter` and there is no `topic`"),
@@ -197,9 +195,25 @@ fn what_comes_later_is_checked_and_then_refused() {
         let text = shown(lines);
         assert!(text.contains(what), "{lines}: {text}");
     }
-    let Problems { notes, .. } =
-        problems(&format!("{LEAST}failure = {{ action = \"park\", topic = \"dead\" }}"));
+    let parked = format!("{LEAST}failure = {{ action = \"park\", topic = \"dead\" }}");
+    let notes = parse(&parked, Path::new("g.toml"), &|_| None).unwrap().notes;
     assert_eq!(notes[0].what, "the topic is unused: `action` is `park`");
+}
+
+#[test]
+fn what_happens_to_a_failed_message_follows_from_the_topic() {
+    let failure = |lines: &str| {
+        let config = parse(&format!("{LEAST}{lines}"), Path::new("g.toml"), &|_| None).unwrap().config;
+        (config.plugins[0].failure.clone(), config.plugins[0].retry.clone())
+    };
+    assert_eq!(failure(""), (Failure::default(), Retry::default()));
+    let (dead, _) = failure("failure.topic = \"dead\"");
+    assert_eq!((dead.action, dead.topic.as_deref()), (Action::DeadLetter, Some("dead")));
+    let (parked, _) = failure("failure = { action = \"park\", topic = \"dead\", max_parked = 7 }");
+    assert_eq!((parked.action, parked.topic, parked.max_parked), (Action::Park, None, 7));
+    // A longest wait that is shorter than the first wait's default is meant for both.
+    let (_, retry) = failure("retry.max_backoff = \"50ms\"");
+    assert_eq!(retry.backoff, std::time::Duration::from_millis(50));
 }
 
 #[test]
