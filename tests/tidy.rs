@@ -142,7 +142,12 @@ fn is_function(line: &str) -> bool {
 
 #[test]
 fn unsafe_code_stays_where_the_design_names_it() {
-    let allowed = ["host/src/kafka/native.rs", "host/src/bindings.rs", "host/src/plugin/cache.rs"];
+    let allowed = [
+        "host/src/kafka/native.rs",
+        "host/src/kafka/metadata.rs",
+        "host/src/bindings.rs",
+        "host/src/plugin/cache.rs",
+    ];
     let wrong: Vec<String> = sources("host/src")
         .into_iter()
         .filter(|(name, _)| !allowed.contains(&name.as_str()))

@@ -156,7 +156,7 @@ fn open(options: &ClientConfig) -> anyhow::Result<Arc<Handle>> {
 }
 
 /// Why Kafka does not take an output, in words that say what to do.
-fn reason(code: Code, topic: &str, size: usize) -> String {
+pub(super) fn reason(code: Code, topic: &str, size: usize) -> String {
     match code {
         Code::MessageSizeTooLarge => format!(
             "{size} bytes are too large for topic `{topic}`: the limit is the option `message.max.bytes` \
