@@ -14,7 +14,7 @@ pub(super) const OF_RUN: &str = "info";
 pub(super) const OF_DEMO: &str = "error";
 
 /// What `dead-letters` logs: somebody is looking at the terminal, and is told everything else there.
-pub(super) const OF_DEAD_LETTERS: &str = "warn,librdkafka=off";
+pub(super) const OF_DEAD_LETTERS: &str = "warn,librdkafka=off,gristmill::kafka::consumer=error";
 
 /// Starts logging to stderr what RUST_LOG says, or else `default_filter`.
 pub(super) fn start(format: LogFormat, default_filter: &str) {

@@ -12,6 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::consumer::Leaving;
 use super::context::{Context, Member};
 use super::metadata::commit_metadata;
 use super::native::{self, PartitionQueue};
@@ -29,6 +30,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// How long to wait for records before errors are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a broker may keep a fetch waiting for data, in ms. It answers one fetch at a time, so that the next partition
+/// waits for the last one's: the default of 500 makes a topic of 50 partitions take half a minute.
+const FETCH_WAIT_MS_MAX: u32 = 10;
+
+/// How long the end waits for a broker that does not answer.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 
 /// Records that are taken in one call.
 const TAKE_MAX: usize = 256;
@@ -67,6 +75,8 @@ pub struct Letters {
     consumer: Arc<Member>,
     topic: Arc<str>,
     spans: Vec<Span>,
+    /// Stands last, so that it is dropped after all that holds the consumer.
+    _leaving: Leaving,
 }
 
 impl Letters {
@@ -87,10 +97,13 @@ impl Letters {
         options.set("allow.auto.create.topics", "false");
         // The end is told, because the last offsets of a partition may hold no record.
         options.set("enable.partition.eof", "true");
+        options.set("fetch.wait.max.ms", FETCH_WAIT_MS_MAX.to_string());
         let consumer = BaseConsumer::from_config_and_context(&options, Context::default())
             .context("failed to make a consumer")
             .map_err(Unreadable::Other)?;
-        let mut letters = Self { consumer: Arc::new(consumer), topic: topic.into(), spans: Vec::new() };
+        let consumer = Arc::new(consumer);
+        let _leaving = Leaving::of(consumer.clone(), LEAVE_MAX);
+        let mut letters = Self { consumer, topic: topic.into(), spans: Vec::new(), _leaving };
         letters.spans = letters.ask_spans()?;
         Ok(letters)
     }
@@ -106,7 +119,10 @@ impl Letters {
     }
 
     fn ask_spans(&self) -> Result<Vec<Span>, Unreadable> {
-        let failed = |error| fault(error, &format!("failed to ask for the ends of topic `{}`", self.topic));
+        let failed = |error| {
+            let what = format!("failed to ask for the ends of topic `{}`", self.topic);
+            Unreadable::Other(fault(error, &what))
+        };
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), ANSWER_MAX).map_err(failed)?;
         let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         let ask = |partition| {
@@ -213,7 +229,8 @@ impl Letters {
             return Ok(Vec::new());
         }
         let answer = self.consumer.committed_offsets(question, ANSWER_MAX);
-        let answer = answer.context("failed to ask for the marks on what was replayed")?;
+        let failed = |error| fault(error, "failed to ask for the marks on what was replayed");
+        let answer = answer.map_err(failed)?;
         let elements = answer.elements();
         let committed = elements.iter().enumerate().map(|(index, element)| {
             element
@@ -272,8 +289,8 @@ fn is_passing(code: Code) -> bool {
     )
 }
 
-fn fault(error: KafkaError, what: &str) -> Unreadable {
+fn fault(error: KafkaError, what: &str) -> anyhow::Error {
     let is_silence = error.rdkafka_error_code().is_some_and(is_passing);
     let error = if is_silence { Silence(error.to_string()).into() } else { anyhow::Error::new(error) };
-    Unreadable::Other(error.context(what.to_owned()))
+    error.context(what.to_owned())
 }

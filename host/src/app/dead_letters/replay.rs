@@ -277,7 +277,9 @@ impl<'a> Sender<'a> {
             self.note(posted);
         }
         watch.through(self.done.replayed + self.done.refused);
-        if self.unmarked >= UNMARKED_MAX || self.marked_at.elapsed() >= MARK_INTERVAL {
+        let due = self.unmarked >= UNMARKED_MAX || self.marked_at.elapsed() >= MARK_INTERVAL;
+        // A broker that is gone takes no marks either; waiting for it would hold up the end.
+        if due && self.silence.is_none() {
             if let Err(error) = self.commit() {
                 tracing::warn!(error = format!("{error:#}"), "marking failed and is tried again");
             }

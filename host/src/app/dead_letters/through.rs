@@ -15,7 +15,8 @@ use crate::outcome::Handling;
 use crate::plugin::{Engine, Generation, Kind, Refusal, Worker};
 use crate::run::{Run, RunMessage};
 
-/// Settings of a plugin that nothing is known of, so that all its limits are the defaults.
+/// Settings of a plugin that nothing is known of, so that all its limits are the defaults. Compiled code is kept where it is
+/// without a config.
 const DEFAULTS: &str = "[plugins.through]\ncomponent = \"through.wasm\"\ntopics = [\"through\"]\n";
 
 /// How many letters were tried, and how many of them failed.
@@ -41,7 +42,7 @@ pub fn try_through(
     choice: &Choice,
     told: &mut dyn FnMut(&Letter, &Handling) -> anyhow::Result<()>,
 ) -> anyhow::Result<Tried> {
-    let defaults = check::parse(DEFAULTS, file, &|_| None)?.config;
+    let defaults = check::parse(DEFAULTS, Path::new(check::FILE_DEFAULT), &|_| None)?.config;
     let plugin = place.plugin.as_ref().or(defaults.plugins.first());
     let mut plugin = plugin.cloned().ok_or_else(|| anyhow::anyhow!("the default settings hold no plugin"))?;
     plugin.component = file.to_owned();

@@ -22,8 +22,6 @@ pub(super) struct Args {
     plugin: Option<String>,
     #[command(flatten)]
     place: Where,
-    #[command(flatten)]
-    pick: Pick,
     /// Those that were replayed already, too
     #[arg(long)]
     all: bool,
@@ -36,6 +34,8 @@ pub(super) struct Args {
     /// Print one JSON object a line: the record, what is known of it, whether it was replayed
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pick: Pick,
 }
 
 /// Lists what there is.

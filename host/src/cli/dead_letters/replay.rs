@@ -40,8 +40,6 @@ pub(super) struct Args {
     plugin: Option<String>,
     #[command(flatten)]
     place: Where,
-    #[command(flatten)]
-    pick: Pick,
     /// All letters that were not replayed yet
     #[arg(long, conflicts_with = "spots")]
     all: bool,
@@ -64,6 +62,8 @@ pub(super) struct Args {
     /// as a JSON line, and send nothing
     #[arg(long, value_name = "FILE.wasm", conflicts_with_all = ["to", "rate", "dry_run", "yes"])]
     through: Option<PathBuf>,
+    #[command(flatten)]
+    pick: Pick,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -140,7 +140,7 @@ fn send(desk: &mut Desk, place: &Place, request: &Request, args: &Args) -> anyho
     logs::print(&summary("replayed", done.replayed, &plan))?;
     let Done { refused, interrupted, .. } = done;
     if interrupted {
-        logs::say("interrupted: what was replayed is marked, the same command goes on with the rest");
+        logs::say("interrupted: what was replayed until then is marked, and passed over without `--again`");
     }
     let failed = amiss || refused > 0 || interrupted;
     Ok(if failed { ExitCode::from(EXIT_OTHER) } else { ExitCode::SUCCESS })
@@ -213,7 +213,7 @@ impl Screen {
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(letters));
         // The template is a constant; were it wrong, indicatif's own default would do.
         if let Some(bar) = &bar
-            && let Ok(style) = ProgressStyle::with_template("  {bar:50} {pos} of {len} letters, {per_sec}")
+            && let Ok(style) = ProgressStyle::with_template("  {bar:50} {pos} of {len} letters, {eta} left")
         {
             bar.set_style(style);
         }
