@@ -12,6 +12,7 @@
 //! - `crash`: the host is killed, and nothing is lost
 //! - `rebalance`: hosts join and leave a group
 //! - `outage`: brokers and topics that are not there, and come back
+//! - `dead_letters`: messages that were given up are listed, shown and sent back
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -21,6 +22,7 @@
 mod backpressure;
 mod commands;
 mod crash;
+mod dead_letters;
 mod demo;
 mod drain;
 mod order;

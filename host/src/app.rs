@@ -1,6 +1,7 @@
 //! Assembly: builds the rooms in order, and takes them down in order.
 
 mod bring_up;
+pub mod dead_letters;
 pub mod demo;
 pub mod examine;
 mod signals;

@@ -1,6 +1,7 @@
 //! The door: what a user types, and what the process says when it ends.
 
 mod check;
+mod dead_letters;
 mod demo;
 mod logs;
 mod run;
@@ -12,8 +13,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::app::dead_letters::Usage;
 use crate::config::check::FILE_DEFAULT;
 use crate::config::problem::Problems;
+use crate::kafka::Silence;
 
 /// Consumes Kafka into a throttled buffer and handles each message in a sandboxed WebAssembly plugin, under that
 /// plugin's own concurrency and rate.
@@ -56,6 +59,8 @@ enum Command {
     },
     /// Show in a minute what a budget does: embedded broker, sample plugin, load; needs no Kafka
     Demo(demo::Args),
+    /// Look through the messages that were given up, and send them back
+    DeadLetters(Box<dead_letters::Args>),
     /// Print the JSON Schema of gristmill.toml
     Schema,
     /// Print completions for a shell
@@ -70,8 +75,15 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done or drained
   2   wrong usage
+  69  Kafka not reachable
   78  config or component wrong
   1   anything else";
+
+/// The command line is wrong, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
+/// Kafka cannot be reached, as `sysexits.h` has it.
+const EXIT_UNREACHABLE: u8 = 69;
 
 /// Config or a component is wrong, as `sysexits.h` has it.
 const EXIT_CONFIG: u8 = 78;
@@ -104,6 +116,10 @@ impl Cli {
                 logs::start(self.log_format, logs::OF_DEMO);
                 demo::demo(&args)?;
             }
+            Command::DeadLetters(args) => {
+                logs::start(self.log_format, logs::OF_DEAD_LETTERS);
+                return dead_letters::dead_letters(*args);
+            }
             Command::Schema => logs::print_json(&crate::config::schema::json_schema())?,
             Command::Completions { shell } => logs::print(&completions(shell))?,
         }
@@ -122,7 +138,12 @@ fn explain(error: &anyhow::Error) -> (u8, String) {
     if let Some(problems) = error.downcast_ref::<Problems>() {
         return (EXIT_CONFIG, format!("{problems}\nerror: {}", count(problems)));
     }
-    (EXIT_OTHER, format!("error: {error:#}"))
+    let code = match () {
+        () if error.is::<Usage>() => EXIT_USAGE,
+        () if error.is::<Silence>() => EXIT_UNREACHABLE,
+        () => EXIT_OTHER,
+    };
+    (code, format!("error: {error:#}"))
 }
 
 /// How many problems there are, and in which file.

@@ -7,16 +7,19 @@
 //!
 //! `consumer` is the source, `reader` takes the messages, `rebalance` the partitions, `commit` tells progress, and
 //! `health` whether Kafka is there; `producer` is the output; `topics` asks a cluster once; `embedded` is a cluster
-//! of our own; `options` are librdkafka's; `context` is what it calls, and `native` and `metadata` all that needs `unsafe`.
+//! of our own; `letters` reads a topic from end to end and keeps marks on it, `post` produces and tells the fate of each
+//! record; `options` are librdkafka's; `context` is what it calls, and `native` and `metadata` all that needs `unsafe`.
 
 mod commit;
 mod consumer;
 mod context;
 mod embedded;
 mod health;
+mod letters;
 mod metadata;
 mod native;
 mod options;
+mod post;
 mod producer;
 mod reader;
 mod rebalance;
@@ -27,5 +30,7 @@ mod tests;
 
 pub use consumer::KafkaSource;
 pub use embedded::Embedded;
+pub use letters::{Committed, Letters, Silence, Span, Unreadable};
+pub use post::{Post, Posted};
 pub use producer::KafkaOutput;
 pub use topics::{create_topics, missing_topics, reachable};

@@ -35,6 +35,7 @@ pub mod run;
 // Floor 1, tools.
 pub mod ack;
 pub mod bindings;
+pub mod jsonl;
 pub mod log_limit;
 pub mod metrics;
 pub mod shutdown;

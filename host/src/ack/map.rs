@@ -236,8 +236,8 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_told_from_what_is_damaged() {
-        let map = encode(7, [9..12], CHARS_MAX).text;
-        assert_eq!(decode(7, map.as_bytes()), Ok(vec![9..12]));
+        let map = encode(7, std::iter::once(9..12), CHARS_MAX).text;
+        assert_eq!(decode(7, map.as_bytes()), Ok(std::iter::once(9..12).collect()));
         assert_eq!(decode(8, map.as_bytes()), Err(Unreadable::Damaged));
         assert_eq!(decode(7, &map.as_bytes()[..map.len() - 1]), Err(Unreadable::Damaged));
         assert_eq!(decode(7, b"gm1"), Err(Unreadable::Damaged));

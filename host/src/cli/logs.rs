@@ -13,6 +13,9 @@ pub(super) const OF_RUN: &str = "info";
 /// What `demo` logs: it shows what happens itself, and its first act fails on purpose, by the thousand.
 pub(super) const OF_DEMO: &str = "error";
 
+/// What `dead-letters` logs: somebody is looking at the terminal, and is told everything else there.
+pub(super) const OF_DEAD_LETTERS: &str = "warn,librdkafka=off,gristmill::kafka::consumer=error";
+
 /// Starts logging to stderr what RUST_LOG says, or else `default_filter`.
 pub(super) fn start(format: LogFormat, default_filter: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));

@@ -89,7 +89,7 @@ impl Committer {
                 Err(code) if !is_passing(code) || Instant::now() >= deadline => {
                     return Err(anyhow::Error::from(code).context("failed to commit"));
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(AGAIN_MS)),
+                Err(_) => drop(self.queue.poll(Duration::from_millis(AGAIN_MS))),
             }
         }
     }

@@ -314,7 +314,7 @@ fn is_final(error: &KafkaError) -> bool {
 /// Leaving the group, on a thread of its own because it may block for as long as a broker does not answer. After
 /// `limit` the thread is abandoned.
 #[derive(Debug)]
-struct Leaving {
+pub(super) struct Leaving {
     limit: Duration,
     waits: Option<Waits>,
 }
@@ -333,6 +333,11 @@ impl Default for Leaving {
 }
 
 impl Leaving {
+    /// Leaves for a consumer within `limit`, once all other holds of it are gone and this is dropped.
+    pub(super) fn of(consumer: Arc<Member>, limit: Duration) -> Self {
+        Self { limit, waits: Self::start(consumer) }
+    }
+
     /// Hands the last hold of the consumer to a thread that drops it.
     fn start(consumer: Arc<Member>) -> Option<Waits> {
         let (go, may_go) = mpsc::channel::<()>();

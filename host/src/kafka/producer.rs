@@ -161,8 +161,8 @@ fn open(options: &ClientConfig) -> anyhow::Result<Arc<Handle>> {
 }
 
 /// Why Kafka does not take an output, in words that say what to do.
-pub(super) fn refused(code: Code, topic: &str, size: usize) -> Refused {
-    let why = match code {
+pub(super) fn reason(code: Code, topic: &str, size: usize) -> String {
+    match code {
         Code::MessageSizeTooLarge => format!(
             "{size} bytes are too large for topic `{topic}`: the limit is the option `message.max.bytes` \
              (`[kafka.options]`, 1000000 if not set), and `max.message.bytes` of the topic"
@@ -175,8 +175,12 @@ pub(super) fn refused(code: Code, topic: &str, size: usize) -> Refused {
         }
         Code::InvalidTopic => format!("`{topic}` is not a topic's name"),
         _ => format!("topic `{topic}`: {code}"),
-    };
-    Refused::Failed { why, lasting: matches!(code, Code::MessageSizeTooLarge | Code::InvalidTopic) }
+    }
+}
+
+pub(super) fn refused(code: Code, topic: &str, size: usize) -> Refused {
+    let lasting = matches!(code, Code::MessageSizeTooLarge | Code::InvalidTopic);
+    Refused::Failed { why: reason(code, topic, size), lasting }
 }
 
 /// What the output weighs, as librdkafka counts it against `message.max.bytes`, and some for itself.
