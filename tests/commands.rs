@@ -173,11 +173,11 @@ fn each_way_to_be_no_plugin_is_told_with_how_to_mend_it() {
 #[test]
 fn what_is_still_to_come_is_refused_by_name() {
     let dir = folder(&format!(
-        "{}delivery = \"exactly-once\"\nprotocol = \"lines\"\n[plugins.echo.budget]\nscope = \"group\"\n\
+        "{}protocol = \"lines\"\n[plugins.echo.budget]\nscope = \"group\"\n\
          [plugins.echo.allow]\nhttp = [\"https://example.com\"]\n",
         table("echo", &plugin("echo"))
     ));
-    let blocks = ["delivery", "protocol", "scope", "http"]
+    let blocks = ["protocol", "scope", "http"]
         .map(|name| format!("\n  `{name}` is not supported yet\n  hint: remove it\n"));
     gristmill(dir.path(), &["check"]).problems(&blocks.each_ref().map(String::as_str));
 }

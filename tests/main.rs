@@ -10,6 +10,7 @@
 //! - `backpressure`: what is held in memory is bounded
 //! - `shutdown`: signals, draining, and what is abandoned
 //! - `crash`: the host is killed, and nothing is lost
+//! - `exactly_once`: whatever dies, the output of each message is there once
 //! - `rebalance`: hosts join and leave a group
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
@@ -25,6 +26,7 @@ mod crash;
 mod dead_letters;
 mod demo;
 mod drain;
+mod exactly_once;
 mod order;
 mod outage;
 mod pace;

@@ -39,7 +39,7 @@ pub fn run(checked: &Checked) -> anyhow::Result<()> {
         let (trigger, signal) = shutdown::channel();
         let signals = signals::listen(trigger)?;
         probe(checked, &seats, &generations).await?;
-        bring_up::work(&seats, generations, signal).await;
+        bring_up::work(&config.host, &seats, generations, signal).await;
         signals.abort();
         anyhow::Ok(())
     })?;

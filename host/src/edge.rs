@@ -158,7 +158,7 @@ impl Receipts {
     /// A receipt for the message at `index` of the run, or for one output of it.
     pub fn receipt(self: &Arc<Self>, index: u32) -> Receipt {
         self.lock().open += 1;
-        Receipt { receipts: self.clone(), index, answered: false }
+        Receipt { receipts: self.clone(), index, answered: false, is_void: false }
     }
 
     /// Waits until every receipt is answered; returns the refused ones: index of the message, and why.
@@ -195,9 +195,16 @@ pub struct Receipt {
     receipts: Arc<Receipts>,
     index: u32,
     answered: bool,
+    is_void: bool,
 }
 
 impl Receipt {
+    /// Says "void" when it is dropped, and not "lost".
+    pub fn void_when_dropped(mut self) -> Self {
+        self.is_void = true;
+        self
+    }
+
     /// Another receipt for the same message.
     pub fn another(&self) -> Self {
         self.receipts.receipt(self.index)
@@ -219,7 +226,10 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if !self.answered {
-            let refused = Refused::Failed { why: "lost on the way to Kafka".to_owned(), lasting: false };
+            let refused = match self.is_void {
+                true => Refused::Void,
+                false => Refused::Failed { why: "lost on the way to Kafka".to_owned(), lasting: false },
+            };
             self.receipts.answer(self.index, Some(refused));
         }
     }

@@ -6,15 +6,19 @@
 //! message between being taken and being finished is none of this room's business.
 //!
 //! `consumer` is the source, `reader` takes the messages, `rebalance` the partitions, `commit` tells progress, and
-//! `health` whether Kafka is there; `producer` is the output; `topics` asks a cluster once; `embedded` is a cluster
+//! `health` whether Kafka is there; `producer` is the output; `ledger` is the output
+//! of exactly-once, `lease` the name of its transactions and `bond` what it shares with the source; `topics` asks a cluster once; `embedded` is a cluster
 //! of our own; `letters` reads a topic from end to end and keeps marks on it, `post` produces and tells the fate of each
 //! record; `options` are librdkafka's; `context` is what it calls, and `native` and `metadata` all that needs `unsafe`.
 
+mod bond;
 mod commit;
 mod consumer;
 mod context;
 mod embedded;
 mod health;
+mod lease;
+mod ledger;
 mod letters;
 mod metadata;
 mod native;
@@ -30,6 +34,7 @@ mod tests;
 
 pub use consumer::KafkaSource;
 pub use embedded::Embedded;
+pub use ledger::{KafkaLedger, exactly_once};
 pub use letters::{Committed, Letters, Silence, Span, Unreadable};
 pub use post::{Post, Posted};
 pub use producer::KafkaOutput;

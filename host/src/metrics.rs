@@ -119,6 +119,10 @@ pub struct PluginMetrics {
     pub dead_letter_failures: AtomicU64,
     /// Partitions that are not read, because too much is behind messages that are not finished.
     pub held_partitions: AtomicU64,
+    /// Transactions that were committed.
+    pub transactions_committed: AtomicU64,
+    /// Transactions that were aborted.
+    pub transactions_aborted: AtomicU64,
     /// Instances alive.
     pub instances: AtomicI64,
     /// Linear memory of all instances.
@@ -153,6 +157,8 @@ impl Default for PluginMetrics {
             retries: AtomicU64::default(),
             dead_letter_failures: AtomicU64::default(),
             held_partitions: AtomicU64::default(),
+            transactions_committed: AtomicU64::default(),
+            transactions_aborted: AtomicU64::default(),
             instances: AtomicI64::default(),
             guest_memory_bytes: AtomicI64::default(),
             guest_cpu_ns: AtomicU64::default(),

@@ -196,6 +196,15 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
         Gauge,
         &|f, m| f.gauge(&[], int(&m.held_partitions)),
     ),
+    (
+        "gristmill_transactions",
+        "Transactions of exactly-once plugins, by how they ended",
+        Counter,
+        &|f, m| {
+            f.counter(&[("result", "committed")], m.transactions_committed.load(Ordering::Relaxed))?;
+            f.counter(&[("result", "aborted")], m.transactions_aborted.load(Ordering::Relaxed))
+        },
+    ),
     ("gristmill_budget_concurrency", "Messages that may be handled at the same time", Gauge, &|f, m| {
         f.gauge(&[], int(&m.budget_concurrency))
     }),

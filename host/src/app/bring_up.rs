@@ -1,11 +1,14 @@
 //! Brings each plugin up as soon as what it needs is there, and down when the end is asked for.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
+use crate::config::{self, Delivery};
+use crate::edge::Output;
 use crate::kafka::{self, KafkaOutput, KafkaSource};
 use crate::pipeline::control::{Seat, State};
 use crate::pipeline::{self, Parts, Running};
@@ -20,14 +23,19 @@ const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Brings all plugins up, each on its own, and drains them together when the end is asked for.
-pub(super) async fn work(seats: &[Arc<Seat>], generations: Vec<Arc<Generation>>, signal: Signal) {
+pub(super) async fn work(
+    host: &config::Host,
+    seats: &[Arc<Seat>],
+    generations: Vec<Arc<Generation>>,
+    signal: Signal,
+) {
     let mut plugins = JoinSet::new();
     for (seat, generation) in seats.iter().cloned().zip(generations) {
-        let mut signal = signal.clone();
+        let (mut signal, data) = (signal.clone(), host.data.clone());
         plugins.spawn(async move {
             let running = tokio::select! {
                 () = signal.wait() => None,
-                running = bring_up(&seat, generation) => Some(running),
+                running = bring_up(&data, &seat, generation) => Some(running),
             };
             let Some(running) = running else { return };
             signal.wait().await;
@@ -43,10 +51,10 @@ pub(super) async fn work(seats: &[Arc<Seat>], generations: Vec<Arc<Generation>>,
 
 /// Tries until it works. Whatever is in the way is outside and may mend itself; until then the plugin is not ready
 /// and says why.
-async fn bring_up(seat: &Arc<Seat>, generation: Arc<Generation>) -> Running {
+async fn bring_up(data: &Path, seat: &Arc<Seat>, generation: Arc<Generation>) -> Running {
     seat.say(|_| Some(State::Starting { reason: "asking Kafka for its topics".to_owned() }));
     loop {
-        match try_bring_up(seat, &generation).await {
+        match try_bring_up(data, seat, &generation).await {
             Ok(running) => return running,
             Err(trouble) => {
                 let reason = format!("{trouble:#}");
@@ -58,22 +66,28 @@ async fn bring_up(seat: &Arc<Seat>, generation: Arc<Generation>) -> Running {
     }
 }
 
-async fn try_bring_up(seat: &Arc<Seat>, generation: &Arc<Generation>) -> anyhow::Result<Running> {
+async fn try_bring_up(
+    data: &Path,
+    seat: &Arc<Seat>,
+    generation: &Arc<Generation>,
+) -> anyhow::Result<Running> {
     let plugin = seat.plugin.clone();
     let runtime = tokio::runtime::Handle::current();
-    let (seat, generation) = (seat.clone(), generation.clone());
+    let (seat, generation, data) = (seat.clone(), generation.clone(), data.to_owned());
     // librdkafka's calls block; this runs beside the workers, not among them.
     let work = move || {
         require_topics(&seat, &runtime)?;
-        let source = KafkaSource::connect(&plugin, seat.metrics.clone())?;
-        let output = KafkaOutput::connect(&plugin)?;
-        let parts = Parts {
-            seat,
-            source: Box::new(source),
-            output: Arc::new(output),
-            generation,
-            timer: Timer::Precise,
+        let (source, output): (KafkaSource, Arc<dyn Output>) = match plugin.delivery {
+            Delivery::AtLeastOnce => {
+                let source = KafkaSource::connect(&plugin, seat.metrics.clone())?;
+                (source, Arc::new(KafkaOutput::connect(&plugin)?))
+            }
+            Delivery::ExactlyOnce => {
+                let (source, ledger) = kafka::exactly_once(&plugin, &seat.metrics, &data)?;
+                (source, Arc::new(ledger))
+            }
         };
+        let parts = Parts { seat, source: Box::new(source), output, generation, timer: Timer::Precise };
         pipeline::start(parts, &runtime)
     };
     tokio::task::spawn_blocking(work).await.context("failed to start the plugin")?

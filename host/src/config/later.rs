@@ -1,11 +1,11 @@
 //! Words of the config whose behaviour is still to come: they are read and checked like all others, and then refused,
 //! so that nobody runs without what they asked for. Whoever brings a behaviour takes its line out of `refuse`.
 
+use super::Scope;
 use super::file::{self, Protocol};
 use super::names;
 use super::problem::{Place, Report};
 use super::tree::Field;
-use super::{Delivery, Scope};
 
 /// Checks what is still to come of one plugin, and refuses it.
 pub(super) fn check(written: &file::Plugin, report: &mut Report) {
@@ -18,7 +18,6 @@ fn refuse(written: &file::Plugin, report: &mut Report) {
     let allow = written.allow.value();
     let budget = written.budget.value();
     let refusals = [
-        word(&written.delivery, Delivery::AtLeastOnce),
         budget.and_then(|budget| word(&budget.scope, Scope::Instance)),
         word(&written.protocol, Protocol::Component),
         allow.and_then(|allow| place(&allow.http)),

@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::bond::Bond;
 use super::commit::Committer;
 use super::context::{Context, Member};
 use super::health::Health;
@@ -64,6 +65,8 @@ pub struct KafkaSource {
     pub(super) bell: Arc<Bell>,
     pub(super) consumer: Arc<Member>,
     committer: Committer,
+    /// There when progress is committed by transactions.
+    bond: Option<Arc<Bond>>,
     /// Why the consumer cannot go on, once it cannot.
     pub(super) broken: Option<String>,
     opened_at: Instant,
@@ -103,6 +106,15 @@ impl KafkaSource {
     /// A source of the plugin's topics. Does not wait for Kafka: while it is not there, the source says so with
     /// `Event::Trouble` and goes on trying.
     pub fn connect(plugin: &Plugin, metrics: Arc<PluginMetrics>) -> anyhow::Result<Self> {
+        Self::connect_with(plugin, metrics, None)
+    }
+
+    /// The same; progress is committed by whoever has the other end of `bond`.
+    pub(super) fn connect_with(
+        plugin: &Plugin,
+        metrics: Arc<PluginMetrics>,
+        bond: Option<Arc<Bond>>,
+    ) -> anyhow::Result<Self> {
         let subscription = Subscription {
             options: options::consumer(plugin),
             topics: plugin.topics.clone(),
@@ -113,6 +125,9 @@ impl KafkaSource {
         let bell = Arc::new(Bell::default());
         let consumer = subscription.open(&bell)?;
         let committer = Committer::new(&consumer, subscription.commit_interval)?;
+        if let Some(bond) = &bond {
+            bond.join(&consumer, &bell);
+        }
         let now = Instant::now();
         Ok(Self {
             subscription,
@@ -124,6 +139,7 @@ impl KafkaSource {
             bell,
             consumer,
             committer,
+            bond,
             broken: None,
             opened_at: now,
             attended_at: now,
@@ -137,6 +153,9 @@ impl KafkaSource {
     fn attend(&mut self, now: Instant) -> Option<Event> {
         self.attended_at = now;
         self.serve_events();
+        if let Some(reason) = self.bond.as_ref().and_then(|bond| bond.take_rewind()) {
+            self.broken.get_or_insert(reason);
+        }
         if self.broken.is_some()
             && let Some(event) = self.reopen()
         {
@@ -192,7 +211,9 @@ impl KafkaSource {
 
     fn make_durable(&mut self) {
         commit::pass_markers(&self.consumer, &self.readers);
-        self.committer.attend(&self.readers, &self.metrics);
+        if self.bond.is_none() {
+            self.committer.attend(&self.readers, &self.metrics);
+        }
         if self.ends_asked_at.elapsed() >= Duration::from_millis(ENDS_INTERVAL_MS) {
             self.ends_asked_at = Instant::now();
             commit::ask_ends(&self.consumer, &mut self.readers, Duration::from_millis(ENDS_MS_MAX));
@@ -200,10 +221,25 @@ impl KafkaSource {
         commit::show(&self.consumer, &self.readers, &self.metrics);
     }
 
+    /// Tells Kafka where the group begins in partitions that it has just been given for the first time.
+    pub(super) fn commit_begins(&mut self) {
+        let is_new = |reader: &&Reader| reader.partition.progress().confirmed().is_none();
+        let new: Vec<&Reader> = self.readers.iter().filter(is_new).collect();
+        if self.bond.is_none() || new.is_empty() {
+            return;
+        }
+        let limit = Duration::from_millis(LAST_COMMIT_MS_MAX);
+        if let Err(error) = self.committer.commit(&new, limit, &self.metrics) {
+            tracing::debug!(error = %format!("{error:#}"), "where the group begins could not be committed");
+        }
+    }
+
     /// Commits the progress of those partitions that `is_leaving` says, and waits for the answer, at most `limit`.
+    ///
+    /// Where transactions commit progress, there is nothing left to commit.
     pub(super) fn commit_last(&mut self, is_leaving: impl Fn(&Reader) -> bool, limit: Duration) {
         // An assignment that was lost belongs to someone else, who has begun with what Kafka knew.
-        if self.consumer.assignment_lost() {
+        if self.consumer.assignment_lost() || self.bond.is_some() {
             return;
         }
         commit::pass_markers(&self.consumer, &self.readers);
@@ -233,6 +269,9 @@ impl KafkaSource {
         let lost: Vec<_> = self.readers.remove(|_| true).into_iter().map(|reader| reader.partition).collect();
         self.say_farewell();
         self.assigning = Assigning::default();
+        if let Some(bond) = &self.bond {
+            bond.join(&consumer, &self.bell);
+        }
         match Committer::new(&consumer, self.subscription.commit_interval) {
             Ok(committer) => self.committer = committer,
             Err(error) => self.broken = Some(format!("{error:#}")),
@@ -255,8 +294,10 @@ impl KafkaSource {
 
     /// Closes the books of partitions that are no longer ours.
     pub(super) fn forget(&self, partitions: &[Arc<Partition>]) {
+        // No transaction is between its last look at its partitions and its commit.
+        let _gate = self.bond.as_ref().map(|bond| bond.gate());
         for partition in partitions {
-            partition.revoke();
+            partition.release();
             self.metrics.remove_partition(&partition.topic, partition.number);
         }
     }

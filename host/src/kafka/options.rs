@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::config::{Kafka, Plugin, Start};
+use crate::config::{Delivery, Kafka, Plugin, Start};
 
 /// How often progress is committed, in ms: what may be repeated after a crash is at most what was in flight and what
 /// finished in this time.
@@ -44,6 +44,14 @@ const TOPIC_REFRESH_MS: u32 = 30_000;
 /// How long outputs wait for company, in ms. Part of the time to the outcome of each message that has outputs;
 /// enough to fill batches under load.
 const LINGER_MS: u32 = 2;
+
+/// How long a transaction may be open, in ms, before Kafka aborts it: so long may those who read its topics, and whoever
+/// takes over its partitions, have to wait when a host is gone for good. Some times as long as one ever takes.
+const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
+
+/// How long the producer waits, in ms, before it asks again while the broker is still ending the transaction before: with
+/// the default of 100 that is what most transactions would take.
+const TRANSACTION_BACKOFF_MS: u32 = 5;
 
 /// Options for anything that only asks (metadata, administration).
 pub(super) fn client(kafka: &Kafka) -> ClientConfig {
@@ -85,6 +93,10 @@ pub(super) fn consumer(plugin: &Plugin) -> ClientConfig {
     // Where a group begins is looked up at assignment; this is for offsets that have left the topic since.
     let reset = if plugin.start == Start::Latest { "latest" } else { "earliest" };
     options.set("auto.offset.reset", reset);
+    if plugin.delivery == Delivery::ExactlyOnce {
+        // What was aborted must not be read, or it would be handled once more.
+        options.set("isolation.level", "read_committed");
+    }
     // An end told as an error moves the position in librdkafka 2.12 (#4844), and we have no use for it.
     options.set("enable.partition.eof", "false");
     options
@@ -117,6 +129,24 @@ pub(super) fn producer(plugin: &Plugin) -> ClientConfig {
     }
     // A retry inside librdkafka neither doubles nor reorders.
     options.set("enable.idempotence", "true");
+    options
+}
+
+/// Options for the producer of an exactly-once plugin.
+pub(super) fn transactional(plugin: &Plugin, transactional_id: &str) -> ClientConfig {
+    let mut options = producer(plugin);
+    let given = |key: &str| plugin.kafka.options.contains_key(key);
+    if !given("transaction.timeout.ms") {
+        options.set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string());
+    }
+    if !["message.timeout.ms", "delivery.timeout.ms"].iter().any(|key| given(key)) {
+        // librdkafka's own choice: as long as the transaction.
+        options.remove("message.timeout.ms");
+    }
+    if !given("retry.backoff.ms") {
+        options.set("retry.backoff.ms", TRANSACTION_BACKOFF_MS.to_string());
+    }
+    options.set("transactional.id", transactional_id);
     options
 }
 

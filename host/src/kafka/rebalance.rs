@@ -127,6 +127,7 @@ impl KafkaSource {
         assigned.context("failed to take the assigned partitions")?;
         let partitions = readers.iter().map(|reader| reader.partition.clone()).collect();
         readers.into_iter().for_each(|reader| self.readers.push(reader));
+        self.commit_begins();
         commit::show(&self.consumer, &self.readers, &self.metrics);
         Ok(partitions)
     }

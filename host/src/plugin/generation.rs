@@ -109,6 +109,12 @@ impl Generation {
             Some(kept) => kept,
             None => compile(engine, wasm, &sum)?,
         };
+        if kind == Kind::Batcher && plugin.delivery == config::Delivery::ExactlyOnce {
+            return Err(Refusal::one(
+                "a batcher cannot be `exactly-once`: a batch holds its messages for longer than a transaction may",
+                "set `delivery = \"at-least-once\"`, or handle messages one at a time",
+            ));
+        }
         check_memory(&component, plugin.budget.memory)?;
         let mut linker = realm.linker.clone();
         let granted = capabilities.link(&mut linker);

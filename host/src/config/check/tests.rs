@@ -170,7 +170,6 @@ fn a_missing_file_and_bad_toml_are_problems_too() {
 #[test]
 fn failures_and_batchers_are_checked_and_what_comes_later_is_refused() {
     let refused = [
-        ("delivery = \"exactly-once\"", "delivery"),
         ("protocol = \"lines\"", "protocol"),
         ("budget.scope = \"group\"", "scope"),
         ("allow.http = [\"https://crm.example.com\"]", "http"),
