@@ -173,12 +173,12 @@ fn each_way_to_be_no_plugin_is_told_with_how_to_mend_it() {
 #[test]
 fn what_is_still_to_come_is_refused_by_name() {
     let dir = folder(&format!(
-        "{}protocol = \"lines\"\n[plugins.echo.budget]\nscope = \"group\"\n\
+        "{}protocol = \"lines\"\n\
          [plugins.echo.allow]\nhttp = [\"https://example.com\"]\n",
         table("echo", &plugin("echo"))
     ));
-    let blocks = ["protocol", "scope", "http"]
-        .map(|name| format!("\n  `{name}` is not supported yet\n  hint: remove it\n"));
+    let blocks =
+        ["protocol", "http"].map(|name| format!("\n  `{name}` is not supported yet\n  hint: remove it\n"));
     gristmill(dir.path(), &["check"]).problems(&blocks.each_ref().map(String::as_str));
 }
 

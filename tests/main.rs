@@ -7,6 +7,7 @@
 //! - `restart`: where a group begins, and where it goes on
 //! - `order`: what is never handled at the same time, and what comes out in order
 //! - `pace`: a rate and a concurrency are never exceeded
+//! - `group_rate`: one rate for all hosts of a group
 //! - `backpressure`: what is held in memory is bounded
 //! - `shutdown`: signals, draining, and what is abandoned
 //! - `crash`: the host is killed, and nothing is lost
@@ -27,6 +28,7 @@ mod dead_letters;
 mod demo;
 mod drain;
 mod exactly_once;
+mod group_rate;
 mod order;
 mod outage;
 mod pace;

@@ -7,6 +7,7 @@
 //! rate × w + burst pass in any window of length w of `v`; so any window of `s` holds at most
 //! rate × (w + `LAG_MAX`) + burst.
 
+pub mod group;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,8 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::config::Rate;
+use crate::config::{Rate, Scope};
+use group::GroupPacer;
 
 /// How late a start may be and still be accounted when it was due. The contract's 5 ms, less what the last message
 /// of a run may start after its run (a run lasts about a millisecond).
@@ -79,23 +81,48 @@ impl Pacer {
             Err(not_until) => Permit::At(not_until.earliest_possible().into()),
         }
     }
+}
 
-    /// When the start that was granted last must have happened, for the contract's bound to hold.
-    pub fn start_before(&self) -> Option<Duration> {
-        self.last.map(|accounted| accounted + LATE_MAX)
+/// A rate, whoever's it is.
+#[derive(Debug)]
+pub enum Pace {
+    /// This host's.
+    Instance(Pacer),
+    /// The whole consumer group's.
+    Group(GroupPacer),
+}
+
+/// The answer to who asks for a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It may start now, and must have started after this time, for the contract's bound to hold.
+    Within(Duration),
+    /// Not before this time has passed.
+    After(Duration),
+}
+
+impl Pace {
+    /// The pace of a budget with a rate.
+    pub fn new(rate: Rate, burst: u32, scope: Scope) -> Self {
+        match scope {
+            Scope::Instance => Self::Instance(Pacer::new(rate, burst)),
+            Scope::Group => Self::Group(GroupPacer::new(rate, burst)),
+        }
     }
 
-    /// Asks for up to `max` starts that are due at `now`. Returns how many were granted, and if none, when to ask
-    /// again.
-    pub fn ask_many(&mut self, now: Duration, max: usize) -> Result<usize, Duration> {
-        for granted in 0..max {
-            match self.ask(now) {
-                Permit::Granted => {}
-                Permit::At(then) if granted == 0 => return Err(then),
-                Permit::At(_) => return Ok(granted),
+    /// Asks for one start, `now` on a clock of the host's own that never goes back, and `wall` since the Unix epoch.
+    pub fn ask(&mut self, now: Duration, wall: Duration) -> Asked {
+        let (permit, asked_at, accounted) = match self {
+            Self::Instance(pacer) => (pacer.ask(now), now, pacer.last.unwrap_or(now)),
+            Self::Group(pacer) => {
+                let (permit, accounted) = pacer.ask(wall);
+                (permit, wall, accounted)
             }
+        };
+        match permit {
+            Permit::Granted => Asked::Within((accounted + LATE_MAX).saturating_sub(asked_at)),
+            Permit::At(then) => Asked::After(then.saturating_sub(asked_at)),
         }
-        Ok(max)
     }
 }
 

@@ -55,6 +55,10 @@ pub trait Source: Send {
     /// Rings when room has come free, or when there is a reason to look up from waiting.
     fn bell(&self) -> Arc<Bell>;
 
+    /// How many partitions the topics of the group have, and the place of each of `owned` among them, the same for every
+    /// member. None when that cannot be told just now.
+    fn places(&mut self, owned: &[Arc<Partition>]) -> Option<(Vec<u64>, u64)>;
+
     /// Gives up partitions that were `Revoked`, after making their progress durable.
     fn release(&mut self, partitions: &[Arc<Partition>]);
 

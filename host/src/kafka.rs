@@ -18,6 +18,7 @@ mod context;
 mod embedded;
 mod health;
 mod lease;
+mod leaving;
 mod ledger;
 mod letters;
 mod metadata;

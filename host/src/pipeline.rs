@@ -5,6 +5,7 @@
 //! channels made here, or by guards that are dropped.
 
 pub mod control;
+mod decisions;
 mod give_up;
 mod intake;
 mod settle;

@@ -1,7 +1,6 @@
 //! Words of the config whose behaviour is still to come: they are read and checked like all others, and then refused,
 //! so that nobody runs without what they asked for. Whoever brings a behaviour takes its line out of `refuse`.
 
-use super::Scope;
 use super::file::{self, Protocol};
 use super::names;
 use super::problem::{Place, Report};
@@ -16,12 +15,7 @@ pub(super) fn check(written: &file::Plugin, report: &mut Report) {
 
 fn refuse(written: &file::Plugin, report: &mut Report) {
     let allow = written.allow.value();
-    let budget = written.budget.value();
-    let refusals = [
-        budget.and_then(|budget| word(&budget.scope, Scope::Instance)),
-        word(&written.protocol, Protocol::Component),
-        allow.and_then(|allow| place(&allow.http)),
-    ];
+    let refusals = [word(&written.protocol, Protocol::Component), allow.and_then(|allow| place(&allow.http))];
     for place in refusals.into_iter().flatten() {
         let name = place.key.rsplit('.').next().unwrap_or(&place.key);
         report.problem(place, format!("`{name}` is not supported yet")).hint("remove it");

@@ -48,6 +48,7 @@ pub(super) fn check(
         budget,
         allow_produce: allow_produce(written, report),
     };
+    check_scope(written, &plugin, report);
     check_drain(&written.drain, &plugin, &options, report);
     later::check(written, report);
     plugin
@@ -187,6 +188,20 @@ fn note_budget(written: &file::Budget, budget: &Budget, report: &mut Report) {
     let group = written.scope.given().filter(|scope| scope.value == Scope::Group && written.rate.is_absent());
     if let Some(At { place, .. }) = group {
         report.note(place, "`scope` has no effect without a `rate`");
+    }
+}
+
+/// A share of the group's rate goes by the partitions of all topics, which have to be known for that.
+fn check_scope(written: &file::Plugin, plugin: &Plugin, report: &mut Report) {
+    let scope = written.budget.value().and_then(|budget| budget.scope.given());
+    let is_pattern = |topic: &String| topic.starts_with('^');
+    if let Some(At { place, .. }) = scope.filter(|scope| scope.value == Scope::Group)
+        && plugin.topics.iter().any(is_pattern)
+    {
+        report
+            .problem(place, "the group's rate is shared by partitions, so every topic has to be named")
+            .found("`\"group\"`, beside a regular expression in `topics`")
+            .hint("name the topics, or set `scope = \"instance\"`");
     }
 }
 

@@ -2,7 +2,6 @@
 //! consumer happens within that call. Nothing here blocks but the wait on the bell.
 
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -16,9 +15,10 @@ use super::bond::Bond;
 use super::commit::Committer;
 use super::context::{Context, Member};
 use super::health::Health;
+use super::leaving::Leaving;
 use super::reader::{Reader, Readers};
 use super::rebalance::{Assigning, Revoking};
-use super::{commit, context, options};
+use super::{commit, context, options, topics};
 use crate::ack::Partition;
 use crate::config::{Plugin, Start};
 use crate::edge::{Bell, Event, Room, Source};
@@ -44,9 +44,6 @@ const ENDS_INTERVAL_MS: u64 = 10_000;
 /// How long that question may take, in ms. It holds up reading for as long as the broker keeps a fetch waiting, if all is
 /// well: requests of one connection are answered in their order. Hence all partitions at once, and seldom.
 const ENDS_MS_MAX: u64 = 200;
-
-/// How long a consumer may take to leave when nobody said how long, in ms.
-const LEAVE_MS_MAX: u64 = 5_000;
 
 /// How often a broken consumer is replaced, at most, in ms.
 const REOPEN_INTERVAL_MS: u64 = 1_000;
@@ -325,6 +322,14 @@ impl Source for KafkaSource {
         self.bell.clone()
     }
 
+    fn places(&mut self, owned: &[Arc<Partition>]) -> Option<(Vec<u64>, u64)> {
+        let counts = topics::partition_counts(&self.consumer, &self.subscription.topics);
+        let counts = counts.inspect_err(|error| {
+            tracing::debug!(error = %format!("{error:#}"), "the topics' partitions could not be counted");
+        });
+        topics::places(&counts.ok()?, owned)
+    }
+
     fn release(&mut self, partitions: &[Arc<Partition>]) {
         self.release_revoked(partitions);
     }
@@ -350,62 +355,4 @@ impl Drop for KafkaSource {
 fn is_final(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))
         || error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded)
-}
-
-/// Leaving the group, on a thread of its own because it may block for as long as a broker does not answer. After
-/// `limit` the thread is abandoned.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    limit: Duration,
-    waits: Option<Waits>,
-}
-
-/// The thread starts to leave when `go` is dropped, and drops the other end of `left` when it has left.
-#[derive(Debug)]
-struct Waits {
-    go: mpsc::Sender<()>,
-    left: mpsc::Receiver<()>,
-}
-
-impl Default for Leaving {
-    fn default() -> Self {
-        Self { limit: Duration::from_millis(LEAVE_MS_MAX), waits: None }
-    }
-}
-
-impl Leaving {
-    /// Leaves for a consumer within `limit`, once all other holds of it are gone and this is dropped.
-    pub(super) fn of(consumer: Arc<Member>, limit: Duration) -> Self {
-        Self { limit, waits: Self::start(consumer) }
-    }
-
-    /// Hands the last hold of the consumer to a thread that drops it.
-    fn start(consumer: Arc<Member>) -> Option<Waits> {
-        let (go, may_go) = mpsc::channel::<()>();
-        let (leaves, left) = mpsc::channel::<()>();
-        let leave = move || {
-            // An error is what it waits for: nobody ever sends.
-            let _ = may_go.recv();
-            drop(consumer);
-            drop(leaves);
-        };
-        match std::thread::Builder::new().name("kafka-leave".to_owned()).spawn(leave) {
-            Ok(_) => Some(Waits { go, left }),
-            Err(error) => {
-                tracing::warn!(%error, "no thread to leave the group on");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        if let Some(Waits { go, left }) = self.waits.take() {
-            drop(go);
-            if left.recv_timeout(self.limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-                tracing::warn!("left without waiting any longer for Kafka's answer");
-            }
-        }
-    }
 }

@@ -12,8 +12,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::consumer::Leaving;
 use super::context::{Context, Member};
+use super::leaving::Leaving;
 use super::metadata::commit_metadata;
 use super::native::{self, PartitionQueue};
 use super::{options, topics};

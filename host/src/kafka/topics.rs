@@ -1,5 +1,7 @@
 //! Questions to a cluster that are asked once: is it there, do these topics exist, make those that do not.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,7 +12,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::context::Member;
 use super::{context, options};
+use crate::ack::Partition;
 use crate::config::Kafka;
 
 /// Leaves partitions and replicas of a new topic to the broker (KIP-464).
@@ -51,6 +55,37 @@ pub fn missing_topics(kafka: &Kafka, topics: &[&str], timeout: Duration) -> anyh
         }
     }
     Ok(missing)
+}
+
+/// How long counting the partitions of one topic may take, in ms. It holds up reading.
+const COUNT_MS_MAX: u64 = 1_000;
+
+/// How many partitions each of `topics` has.
+pub(super) fn partition_counts(
+    consumer: &Member,
+    topics: &[String],
+) -> anyhow::Result<BTreeMap<String, u64>> {
+    let count = |topic: &String| {
+        let metadata = consumer
+            .fetch_metadata(Some(topic), Duration::from_millis(COUNT_MS_MAX))
+            .with_context(|| format!("failed to ask Kafka about topic `{topic}`"))?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        anyhow::Ok((topic.clone(), partitions as u64))
+    };
+    topics.iter().map(count).collect()
+}
+
+/// The places of `owned` among all partitions, by topic and number; and how many there are. None when `counts` does not
+/// know one of them.
+pub(super) fn places(counts: &BTreeMap<String, u64>, owned: &[Arc<Partition>]) -> Option<(Vec<u64>, u64)> {
+    let place = |partition: &Arc<Partition>| {
+        let number = u64::try_from(partition.number).ok()?;
+        let own = counts.get(&*partition.topic)?;
+        let before = counts.iter().take_while(|(topic, _)| ***topic < *partition.topic);
+        let before: u64 = before.map(|(_, count)| count).sum();
+        (number < *own).then_some(before + number)
+    };
+    Some((owned.iter().map(place).collect::<Option<_>>()?, counts.values().sum()))
 }
 
 /// Creates `topics` with the broker's defaults for partitions and replicas; those that exist stay as they are.
@@ -99,3 +134,17 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_gives_a_partition_the_same_place() {
+        let counts = BTreeMap::from([("b".to_owned(), 3), ("a".to_owned(), 2)]);
+        let owned =
+            [("b", 0), ("a", 1), ("b", 2)].map(|(topic, number)| Partition::new(topic.into(), number));
+        assert_eq!(places(&counts, &owned), Some((vec![2, 1, 4], 5)));
+        assert_eq!(places(&counts, &[Partition::new("a".into(), 2)]), None, "it was added after the count");
+    }
+}

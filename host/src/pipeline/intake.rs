@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::control::State;
-use super::shared::Shared;
+use super::shared::{Shared, wall};
 use crate::ack::{Delivered, Partition};
+use crate::budget::Pace;
 use crate::edge::{Event, Room, Source};
 use crate::message::Batch;
 use crate::metrics::ThrottledBy;
@@ -22,6 +23,7 @@ struct Leaving {
 /// Reads until the way ends, then drains and leaves.
 pub(super) fn run(shared: &Shared, mut source: Box<dyn Source>) {
     let mut leaving = Vec::new();
+    let mut share_is_due = false;
     while !shared.is_stopping() {
         let room = shared.room(!leaving.is_empty());
         let asked = Instant::now();
@@ -32,11 +34,32 @@ pub(super) fn run(shared: &Shared, mut source: Box<dyn Source>) {
         if room.messages == 0 || room.bytes == 0 {
             shared.metrics.add_throttled(ThrottledBy::Buffer, asked.elapsed());
         }
+        let moves = matches!(event, Event::Assigned(_) | Event::Revoked(_) | Event::Lost(_));
         take_in(shared, event, &mut leaving);
+        share_is_due |= moves;
+        share_is_due = share_is_due && !share_rate(shared, source.as_mut());
         leaving.retain(|leave: &Leaving| !give_up(shared, source.as_mut(), leave));
     }
     drain(shared, source.as_mut());
     source.close(CLOSE_LIMIT);
+}
+
+/// Tells a pace of the whole group what this host owns of it. False when that is not known yet; until then it owns
+/// nothing, so that no two hosts ever own the same.
+fn share_rate(shared: &Shared, source: &mut dyn Source) -> bool {
+    let owned: Vec<_> = {
+        let mut decisions = shared.decisions();
+        let owned = decisions.buffer.partitions().cloned().collect();
+        let Some(Pace::Group(pacer)) = &mut decisions.pacer else { return true };
+        pacer.own(Vec::new(), 0, wall());
+        owned
+    };
+    let Some((places, partitions)) = source.places(&owned) else { return false };
+    if let Some(Pace::Group(pacer)) = &mut shared.decisions().pacer {
+        pacer.own(places, partitions, wall());
+    }
+    shared.work.notify_one();
+    true
 }
 
 fn take_in(shared: &Shared, event: Event, leaving: &mut Vec<Leaving>) {

@@ -1,6 +1,5 @@
 //! What the intake thread and the workers of one plugin share, and the lock around the decisions.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,29 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::ack::{Delivery, Partition};
-use crate::batch::{self, Batches};
-use crate::budget::Pacer;
-use crate::buffer::{Bounds, Buffer, End};
+use crate::budget::Asked;
+use crate::buffer::{Buffer, End};
 use crate::config;
 use crate::edge::{Bell, Output, Room};
 use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
-use crate::outcome::Slot;
 use crate::plugin::{Generation, Kind};
-use crate::run::{HeldUp, LaneId, Lookout, RUN_MESSAGES_MAX, Run};
+use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, Run};
 
 use super::control::{Seat, State};
-use super::give_up::GivenUp;
+use super::decisions::Decisions;
 use super::worker::Task;
 
 /// How long a run should last: long enough that crossing the border once for all of it pays, short enough that
 /// nobody waits noticeably for what a worker holds.
 const RUN_TARGET_NS: u64 = 1_000_000;
-
-/// Longest span of an exactly-once plugin: what is finished out of order has to fit into the commit whatever it looks
-/// like, one bit for each offset (about 24 000), and some room for offsets that are no messages.
-const EXACTLY_ONCE_SPAN_MAX: usize = 20_000;
 
 /// The intake reads, and hears of nothing.
 const RING_NEVER: u8 = 0;
@@ -76,19 +68,6 @@ pub(super) struct Shared {
     began: Instant,
 }
 
-/// What is decided under the lock.
-#[derive(Debug)]
-pub(super) struct Decisions {
-    pub(super) buffer: Buffer,
-    /// Messages that the plugin has put into batches.
-    pub(super) batches: Batches,
-    /// Messages that wait for the plugin's failure handler.
-    pub(super) last_words: VecDeque<GivenUp>,
-    pacer: Option<Pacer>,
-    /// Since when messages could start but every worker was busy.
-    unattended_since: Option<Instant>,
-}
-
 /// What a worker that asks for work gets.
 #[derive(Debug)]
 pub(super) enum Take {
@@ -102,52 +81,6 @@ pub(super) enum Take {
     NotBefore(Instant),
 }
 
-impl Decisions {
-    /// Learns what became of a message. One that had left its lane and failed takes back those behind it that wait in
-    /// batches, so that their order holds.
-    pub(super) fn settle(&mut self, lane: LaneId, delivery: Delivery, end: End) {
-        let behind = delivery.left_lane && !end.is_finished();
-        self.buffer.settle(lane, delivery, end);
-        if behind {
-            for waiting in self.batches.pull_back(lane) {
-                self.buffer.settle(lane, waiting.delivery, End::GivenBack);
-            }
-        }
-    }
-
-    /// Puts a message into a batch. It comes back, with the reason, if there is no such batcher.
-    pub(super) fn put(
-        &mut self,
-        shared: &Shared,
-        (lane, mut delivery): (LaneId, Delivery),
-        slot: Slot,
-    ) -> Result<(), (Delivery, String)> {
-        // One before it in its lane has failed meanwhile, or nobody would handle the batch in time.
-        if self.buffer.is_held(lane) || delivery.partition().is_revoked() || shared.is_stopping() {
-            self.settle(lane, delivery, End::GivenBack);
-            return Ok(());
-        }
-        if self.batches.knows(&slot.batcher) {
-            self.buffer.leave_lane(lane, &mut delivery);
-        }
-        self.batches.put((lane, delivery), slot, Instant::now().into_std())
-    }
-
-    /// Partitions are to be given up: nothing of them starts, but for batches, which are complete now.
-    pub(super) fn revoke(&mut self, partitions: &[Arc<Partition>]) {
-        self.buffer.revoke(partitions);
-        self.batches.flush_partitions(partitions);
-    }
-
-    /// Partitions are gone: nothing of them starts.
-    pub(super) fn lose(&mut self, partitions: &[Arc<Partition>]) {
-        self.buffer.revoke(partitions);
-        for waiting in self.batches.give_up(partitions) {
-            self.buffer.settle(waiting.lane, waiting.delivery, End::GivenBack);
-        }
-    }
-}
-
 impl Shared {
     pub(super) fn new(
         seat: Arc<Seat>,
@@ -158,25 +91,7 @@ impl Shared {
     ) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
         let budget = &plugin.budget;
-        let span = match plugin.delivery {
-            config::Delivery::AtLeastOnce => plugin.failure.max_span,
-            config::Delivery::ExactlyOnce => plugin.failure.max_span.min(EXACTLY_ONCE_SPAN_MAX),
-        };
-        let bounds = Bounds { parked: plugin.failure.max_parked, span };
-        let batchers = plugin.batchers.iter().map(|batcher| batch::Settings {
-            name: batcher.name.clone(),
-            size: batcher.size,
-            timeout: batcher.timeout,
-            concurrency: batcher.concurrency,
-        });
-        let batchers = batchers.collect();
-        let decisions = Decisions {
-            buffer: Buffer::new(plugin.order, budget.buffer, budget.buffer_bytes, bounds),
-            batches: Batches::new(batchers, plugin.order),
-            last_words: VecDeque::new(),
-            pacer: budget.rate.map(|rate| Pacer::new(rate, budget.burst)),
-            unattended_since: None,
-        };
+        let decisions = Decisions::new(&plugin);
         Self {
             seat,
             metrics,
@@ -321,19 +236,15 @@ impl Shared {
             None => buffer.take(longest, &mut run),
             Some(pacer) => {
                 while run.len() < longest && buffer.has_ready() {
-                    match pacer.ask_many(now - self.began, 1) {
-                        Ok(_) => {
+                    match pacer.ask(now - self.began, wall()) {
+                        Asked::Within(time) => {
                             buffer.take(run.len() + 1, &mut run);
-                            // What is left of the time, because a test may have stopped this clock.
-                            let left = |time| (self.began + time).saturating_duration_since(now);
-                            let start_before =
-                                pacer.start_before().map(|time| std::time::Instant::now() + left(time));
                             if let Some(message) = run.last_mut() {
-                                message.start_before = start_before;
+                                message.start_before = Some(std::time::Instant::now() + time);
                             }
                         }
-                        Err(then) if run.is_empty() => return Take::NotBefore(self.began + then),
-                        Err(_) => break,
+                        Asked::After(time) if run.is_empty() => return Take::NotBefore(now + time),
+                        Asked::After(_) => break,
                     }
                 }
             }
@@ -408,4 +319,9 @@ impl Drop for Idle<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// The wall clock's time since the Unix epoch; what hosts of a group have in common. Before 1970 there is no Kafka.
+pub(super) fn wall() -> std::time::Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }

@@ -58,6 +58,10 @@ impl Source for FakeSource {
         self.bell.clone()
     }
 
+    fn places(&mut self, owned: &[Arc<Partition>]) -> Option<(Vec<u64>, u64)> {
+        Some((owned.iter().map(|partition| partition.number as u64).collect(), 4))
+    }
+
     fn release(&mut self, partitions: &[Arc<Partition>]) {
         let _ = self.released.send(partitions.to_vec());
     }

@@ -169,11 +169,8 @@ fn a_missing_file_and_bad_toml_are_problems_too() {
 
 #[test]
 fn failures_and_batchers_are_checked_and_what_comes_later_is_refused() {
-    let refused = [
-        ("protocol = \"lines\"", "protocol"),
-        ("budget.scope = \"group\"", "scope"),
-        ("allow.http = [\"https://crm.example.com\"]", "http"),
-    ];
+    let refused =
+        [("protocol = \"lines\"", "protocol"), ("allow.http = [\"https://crm.example.com\"]", "http")];
     for (lines, key) in refused {
         let Problems { problems, .. } = problems(&format!("{LEAST}{lines}"));
         assert_eq!(problems.len(), 1, "{lines}: {problems:?}");
@@ -188,6 +185,10 @@ fn failures_and_batchers_are_checked_and_what_comes_later_is_refused() {
         ("failure = { topic = \"in\" }", "dead letters would come back"),
         ("batchers = { b = { size = 200 } }", "a batch of `200` never fills: `budget.buffer` holds `100`"),
         ("allow = { http = [\"https://a/b\"] }", "expected an origin"),
+        (
+            "budget = { scope = \"group\", rate = \"1/s\" }\n[plugins.q]\ncomponent = \"q\"\ntopics = [\"^q\"]\nbudget.scope = \"group\"",
+            "every topic has to be named",
+        ),
         ("protocol = \"line\"", "hint: did you mean `lines`?"),
     ];
     for (lines, what) in wrong {
