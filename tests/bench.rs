@@ -1,15 +1,17 @@
 //! The rows of the table, in their order, and the ground that they are measured on.
 //!
-//! - `throughput`: (a) bare librdkafka, (b) the host without outputs, (c) with one output each
+//! - `throughput`: (a) bare librdkafka, (b) the host without outputs, (c) with one output each, (i) exactly-once
 //! - `stages`: (d) where the time of a message goes
 //! - `pace`: (e) whether starts keep to the rate
 //! - `start`: (f) from the start of the process to the first message
 //! - `memory`: (g) resident memory, idle and under lag
 //! - `waiting`: (h) messages that wait, many at once
+//! - `failures`: (j) beside keys that fail, (k) batches, (l) progress out of order, (m) memory of parked messages
 //! - `bare` is the drain of (a), `ground` the broker with its topics and the hosts, `process` what the system says of
 //!   a process, `machine` where all of this ran, and `report` the table and the JSON
 
 mod bare;
+mod failures;
 mod ground;
 mod machine;
 mod memory;
@@ -47,15 +49,19 @@ pub(crate) fn run(rows: &Rows) {
     let mut report = Report::default();
     machine::describe(&mut report);
     let ground = Ground::prepare();
-    if ["a", "b", "c"].iter().any(|row| rows.want(row)) {
+    if ["a", "b", "c", "i"].iter().any(|row| rows.want(row)) {
         throughput::measure(&ground, rows, &mut report);
     }
-    let rest: [(&str, Measure); 5] = [
+    let rest: [(&str, Measure); 9] = [
         ("d", stages::measure),
         ("e", pace::measure),
         ("f", start::measure),
         ("g", memory::measure),
         ("h", waiting::measure),
+        ("j", failures::beside_failures),
+        ("k", failures::batches),
+        ("l", failures::progress_map),
+        ("m", failures::parked),
     ];
     for (row, measure) in rest {
         if rows.want(row) {

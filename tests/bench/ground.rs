@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::bare;
 use crate::world::host::{Host, Site, plugin};
-use crate::world::kafka::Kafka;
+use crate::world::kafka::{Kafka, Record};
 
 /// Messages of the large topic.
 pub(crate) const MESSAGES: u64 = 1_000_000;
@@ -37,6 +37,9 @@ pub(crate) const MILLION: &str = "million";
 
 /// What the plugin under measurement is called.
 pub(crate) const PLUGIN: &str = "bench";
+
+/// Between two looks at the host. Each costs it a fraction of a millisecond.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a row may take at most.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -104,6 +107,21 @@ impl Ground {
         producer.flush(PATIENCE).expect("the broker confirms all records");
         let there: i64 = self.kafka.end_offsets(topic).iter().sum();
         assert_eq!(there, messages as i64, "all messages are in the topic");
+    }
+
+    /// A new topic of messages that `message` makes: key and payload.
+    pub(crate) fn fill_with(
+        &self,
+        topic: &str,
+        messages: u64,
+        message: impl Fn(u64) -> (Option<String>, String),
+    ) {
+        self.kafka.create_topic(topic, PARTITIONS);
+        let record = |index| {
+            let (key, payload) = message(index);
+            Record { key: key.map(String::into_bytes), ..Record::new("", payload) }
+        };
+        self.kafka.produce(topic, (0..messages).map(record));
     }
 
     /// The settings' `toml`, but for the cluster's address and the admin listener.

@@ -1,22 +1,17 @@
-//! (a), (b), (c): how fast messages come through, and what that costs. Rounds take turns, so that a machine that is
+//! (a), (b), (c), (i): how fast messages come through, and what that costs. Rounds take turns, so that a machine that is
 //! slow for a while is slow for all of them.
-
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::Rows;
 use super::bare::{self, Drain};
-use super::ground::{Course, Ground, MESSAGES, MILLION, PARTITIONS, Setup};
+use super::ground::{Course, Ground, LOOK, MESSAGES, MILLION, PARTITIONS, Setup};
 use super::process::{cpu_seconds, peak_mib};
 use super::report::{Report, Target, median};
 use crate::world::kafka::Kafka;
 
 /// Of how many runs the median is taken.
 const ROUNDS: usize = 3;
-
-/// Between two looks at the host. Each costs it a fraction of a millisecond.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// A buffer that 50 partitions fill with batches: what someone would set who wants throughput.
 const WIDE: &str = "buffer = 10000";
@@ -35,12 +30,22 @@ struct Line {
     what: &'static str,
     guest: &'static str,
     budget: &'static str,
+    delivery: &'static str,
     is_judged: bool,
     runs: Vec<Run>,
 }
 
 fn line(row: &'static str, key: &'static str, what: &'static str, guest: &'static str) -> Line {
-    Line { row, key, what, guest, budget: WIDE, is_judged: row == "b", runs: Vec::new() }
+    Line {
+        row,
+        key,
+        what,
+        guest,
+        budget: WIDE,
+        delivery: "at-least-once",
+        is_judged: row == "b",
+        runs: Vec::new(),
+    }
 }
 
 pub(crate) fn measure(ground: &Ground, rows: &Rows, report: &mut Report) {
@@ -52,6 +57,10 @@ pub(crate) fn measure(ground: &Ground, rows: &Rows, report: &mut Report) {
             ..line("b", "noop_default", "host, no-op handler, default budget", "noop")
         },
         line("c", "echo", "host, one output each, buffer 10 000", "echo"),
+        Line {
+            delivery: "exactly-once",
+            ..line("i", "exactly_once", "host, one output each, exactly-once, buffer 10 000", "echo")
+        },
     ];
     lines.retain(|line| rows.want(line.row));
     for line in &lines {
@@ -66,8 +75,22 @@ pub(crate) fn measure(ground: &Ground, rows: &Rows, report: &mut Report) {
     }
     let limit = median(&bare.iter().map(|drain| drain.rate).collect::<Vec<_>>());
     show_bare(&bare, limit, report);
+    compare(&lines, report);
     for line in &lines {
         show(line, limit, report);
+    }
+}
+
+/// Exactly-once beside at-least-once, if both were measured.
+fn compare(lines: &[Line], report: &mut Report) {
+    let rate = |row: &str| {
+        let line = lines.iter().find(|line| line.row == row)?;
+        Some(median(&line.runs.iter().map(|run| run.rate).collect::<Vec<_>>()))
+    };
+    if let (Some(at_least), Some(exactly)) = (rate("c"), rate("i")) {
+        let ratio = exactly / at_least;
+        let target = Target::at_least(ratio, 0.7, "x (c)");
+        report.judged("i", "exactly-once beside at-least-once", format!("{ratio:.2} x (c)"), target);
     }
 }
 
@@ -76,7 +99,7 @@ fn host(ground: &Ground, line: &Line) -> Run {
     let mut keys = String::new();
     if line.guest == "echo" {
         ground.kafka.create_topic(&output, PARTITIONS);
-        keys = format!("output = \"{output}\"");
+        keys = format!("output = \"{output}\"\ndelivery = \"{}\"", line.delivery);
     }
     let setup =
         Setup { guest: line.guest, topic: MILLION, keys: &keys, budget: line.budget, ..Setup::default() };
