@@ -11,6 +11,7 @@
 //! - `shutdown`: signals, draining, and what is abandoned
 //! - `crash`: the host is killed, and nothing is lost
 //! - `rebalance`: hosts join and leave a group
+//! - `failures`: other attempts, dead letters, held lanes
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
 //! - `demo`: the story that the product exists for
@@ -25,6 +26,7 @@ mod crash;
 mod dead_letters;
 mod demo;
 mod drain;
+mod failures;
 mod order;
 mod outage;
 mod pace;
