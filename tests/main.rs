@@ -13,6 +13,9 @@
 //! - `crash`: the host is killed, and nothing is lost
 //! - `exactly_once`: whatever dies, the output of each message is there once
 //! - `rebalance`: hosts join and leave a group
+//! - `failures`: other attempts, dead letters, held lanes
+//! - `batches`: what a plugin handles together, and what becomes of a batch that fails
+//! - `order_failures`: order through retries, a rebalance and a crash
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
 //! - `demo`: the story that the product exists for
@@ -22,14 +25,17 @@
 //! - `world`: brokers, the host under test, waiting for conditions
 
 mod backpressure;
+mod batches;
 mod commands;
 mod crash;
 mod dead_letters;
 mod demo;
 mod drain;
 mod exactly_once;
+mod failures;
 mod group_rate;
 mod order;
+mod order_failures;
 mod outage;
 mod pace;
 mod rebalance;

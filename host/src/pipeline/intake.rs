@@ -89,7 +89,10 @@ fn take_in(shared: &Shared, event: Event, leaving: &mut Vec<Leaving>) {
         }
         Event::Renewed(old, new) => {
             let mut decisions = shared.decisions();
-            let (unfinished, position) = (old.progress().unfinished(), old.progress().watermark());
+            let (unfinished, position) = {
+                let progress = old.progress();
+                (progress.unfinished(), progress.watermark())
+            };
             decisions.lose(std::slice::from_ref(&old));
             decisions.buffer.assign(new);
             drop(decisions);
