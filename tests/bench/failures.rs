@@ -105,7 +105,7 @@ pub(crate) fn progress_map(_: &Ground, report: &mut Report) {
         let kept = decode(0, map.text.as_bytes()).expect("it was just encoded");
         let kept: i64 = kept.iter().map(|range| range.end - range.start).sum();
         let figure = format!("{} characters, {kept} kept", map.text.len());
-        report.line("l", &format!("100 000 finished behind a hole, {what} there"), figure);
+        report.line("l", format!("100 000 finished behind a hole, {what} there"), figure);
         report
             .raw(format!("l_map_{of}"), json!({ "characters": map.text.len(), "kept": kept, "seed": SEED }));
     }
