@@ -4,7 +4,7 @@ CARGO ?= cargo
 GUESTS = plugins/build.sh
 KAFKA  = tests/kafka/fetch.sh
 
-.PHONY: help demo test bench guests kafka lint
+.PHONY: help demo test soak bench guests kafka lint
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,10 @@ demo: ## what a budget does, in about a minute; needs no Kafka
 test: lint guests kafka ## every test; the first run fetches Apache Kafka and a guest toolchain
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
+
+soak: guests kafka ## a long run that `test` leaves out: the host is killed at random, again and again
+	$(CARGO) build --workspace
+	GRISTMILL_LONG=1 $(CARGO) test --package gristmill-tests --test behaviour -- --nocapture killed_at_random
 
 lint: ## format, lints, licences
 	$(CARGO) fmt --all --check

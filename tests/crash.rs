@@ -1,7 +1,14 @@
 //! The host is killed in the middle of its work, as by a power cut: nothing is lost, and what is repeated is bounded.
+//!
+//! `killed_at_random_thirty_times` takes minutes and does nothing unless `GRISTMILL_LONG=1` (`make soak`). It prints the
+//! seed of its moments; `GRISTMILL_SEED` repeats them.
+
+use std::collections::HashSet;
+use std::env;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::world::host::{Site, section};
-use crate::world::kafka::{Isolation, Kafka};
+use crate::world::kafka::{Isolation, Kafka, Stored};
 use crate::world::tally::Tally;
 
 /// Starts in a second.
@@ -50,4 +57,95 @@ fn killed_again_and_again_it_loses_nothing_and_repeats_little() {
     println!("after kill {KILLS}: {by_kill} repeated; in all {}", tally.repeated());
     assert_eq!(tally.lost(0..MESSAGES), Vec::<String>::new());
     assert_eq!(tally.distinct(), MESSAGES);
+}
+
+/// Starts in a second of the long run.
+const LONG_RATE: usize = 5_000;
+
+/// Messages that may be in flight in the long run.
+const LONG_CONCURRENCY: usize = 20;
+
+/// As `REPEATED_MAX`, for the long run.
+const LONG_REPEATED_MAX: usize = LONG_CONCURRENCY + 2 * LONG_RATE;
+
+#[test]
+fn killed_at_random_thirty_times() {
+    const MESSAGES: usize = 200_000;
+    const KILLS: usize = 30;
+    const PARTITIONS: usize = 10;
+    if env::var_os("GRISTMILL_LONG").is_none() {
+        return println!("a long run: GRISTMILL_LONG=1 (make soak)");
+    }
+    let mut random = Random::new();
+    let kafka = Kafka::shared();
+    let (from, to) = (Kafka::unique("soak"), Kafka::unique("soaked"));
+    kafka.create_topic(&from, PARTITIONS as i32);
+    kafka.create_topic(&to, 4);
+    kafka.produce(&from, (0..MESSAGES).map(|i| (i.to_string(), i.to_string())));
+    let more = format!(
+        "output = {to:?}\n[plugins.echo.budget]\nrate = \"{LONG_RATE}/s\"\nconcurrency = {LONG_CONCURRENCY}\n\
+         buffer = 2000\n[plugins.echo.kafka.options]\n\"session.timeout.ms\" = \"2000\"\n\
+         \"heartbeat.interval.ms\" = \"300\""
+    );
+    let site = Site::new(&kafka.bootstrap(), &section("echo", &from, &more));
+    let mut ends = Vec::new();
+    for kill in 1..=KILLS {
+        let host = site.start();
+        // Some lives end before a message is handled, and some after two or three commits.
+        let moment = random.below(2 * MESSAGES / KILLS);
+        host.wait_for("to come to the moment", || {
+            host.outcomes("echo", "handled") >= moment as u64 || host.has_no_lag(PARTITIONS)
+        });
+        host.kill();
+        ends.push(kafka.end_offsets(&to));
+        println!("kill {kill} after {moment}");
+    }
+    let host = site.start();
+    host.wait_for("to have no lag", || host.has_no_lag(PARTITIONS));
+    assert_eq!(host.stop(), 0);
+    ends.push(kafka.end_offsets(&to));
+
+    let outputs = kafka.consume_all(&to, Isolation::ReadUncommitted);
+    let repeated = repeated_by_life(&outputs, &ends);
+    let tally = Tally::of(&outputs);
+    let lost = tally.lost(0..MESSAGES);
+    println!("lost {}; repeated {} in all, in each life {repeated:?}", lost.len(), tally.repeated());
+    assert_eq!(lost, Vec::<String>::new());
+    assert_eq!(tally.distinct(), MESSAGES);
+    assert!(repeated.iter().all(|repeated| *repeated <= LONG_REPEATED_MAX), "{repeated:?}");
+}
+
+/// For each life of the host, how much of what it made had been made before: so much did the kill before it cost.
+/// `ends` are the ends of the partitions after each life.
+fn repeated_by_life(outputs: &[Stored], ends: &[Vec<i64>]) -> Vec<usize> {
+    let life = |output: &Stored| {
+        let is_over = |ends: &&Vec<i64>| ends[output.partition as usize] <= output.offset;
+        ends.iter().take_while(is_over).count()
+    };
+    let mut lives: Vec<Vec<&Stored>> = vec![Vec::new(); ends.len()];
+    outputs.iter().for_each(|output| lives[life(output)].push(output));
+    let mut seen = HashSet::new();
+    lives.iter().map(|life| life.iter().filter(|output| !seen.insert(output.text())).count()).collect()
+}
+
+/// Random numbers from a seed that is printed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn new() -> Random {
+        let given = env::var("GRISTMILL_SEED").ok();
+        let seed = given.map_or_else(
+            || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64),
+            |seed| seed.parse().expect("GRISTMILL_SEED is a number"),
+        );
+        println!("GRISTMILL_SEED={seed}");
+        Random(seed)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) % end as u64) as usize
+    }
 }

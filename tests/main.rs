@@ -15,6 +15,7 @@
 //! - `rebalance`: hosts join and leave a group
 //! - `failures`: other attempts, dead letters, held lanes
 //! - `batches`: what a plugin handles together, and what becomes of a batch that fails
+//! - `progress`: what is finished stays finished, behind a stuck message too
 //! - `order_failures`: order through retries, a rebalance and a crash
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
@@ -38,6 +39,7 @@ mod order;
 mod order_failures;
 mod outage;
 mod pace;
+mod progress;
 mod rebalance;
 mod restart;
 mod shutdown;

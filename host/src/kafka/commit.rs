@@ -195,7 +195,9 @@ pub(super) fn pass_markers(consumer: &Member, readers: &Readers) {
         elements.iter().map(|element| ((element.topic(), element.partition()), element.offset())).collect();
     for reader in readers.iter().filter(|reader| is_idle(reader)) {
         let partition = &reader.partition;
-        if let Some(Offset::Offset(position)) = positions.get(&(&*partition.topic, partition.number)) {
+        if let Some(Offset::Offset(position)) = positions.get(&(&*partition.topic, partition.number))
+            && reader.believes(*position)
+        {
             partition.progress().pass(*position);
         }
     }

@@ -1,6 +1,7 @@
 //! Which partition is read next, how much of it, and the one copy of each message. Partitions take turns, so that
 //! a full one does not starve the others, and nothing is taken that there is no room for.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,8 +39,21 @@ pub(super) struct Reader {
     pub(super) rewound: bool,
     /// The end of the partition when the broker was last asked for it.
     pub(super) end: Option<i64>,
+    /// What librdkafka says of how far reading has come is believed above this only.
+    floor: Cell<Floor>,
     /// Since when the next message has been waiting for room that would hold it.
     waiting_since: Option<Instant>,
+}
+
+/// From where on librdkafka's position is believed. It only ever rises, so that after offsets went backwards it says how
+/// far the partition's earlier life had come.
+#[derive(Clone, Copy)]
+enum Floor {
+    None,
+    /// The partition began anew, and the position was not looked at since.
+    Unknown,
+    /// It was this when it was looked at first after the partition began anew.
+    Above(i64),
 }
 
 impl Reader {
@@ -54,6 +68,7 @@ impl Reader {
             handed_out,
             rewound: false,
             end: None,
+            floor: Cell::new(Floor::None),
             waiting_since: None,
         }
     }
@@ -68,7 +83,20 @@ impl Reader {
         let anew = Partition::new(self.partition.topic.clone(), self.partition.number);
         (self.rewound, self.handed_out, self.end) = (false, 0, None);
         self.skips = Skips::default();
+        self.floor.set(Floor::Unknown);
         (std::mem::replace(&mut self.partition, anew.clone()), anew)
+    }
+
+    /// Whether reading has come to `position` in the partition's present life.
+    pub(super) fn believes(&self, position: i64) -> bool {
+        match self.floor.get() {
+            Floor::None => true,
+            Floor::Unknown => {
+                self.floor.set(Floor::Above(position));
+                false
+            }
+            Floor::Above(floor) => position > floor,
+        }
     }
 
     /// Whether messages of the partition may be taken at all now.

@@ -130,6 +130,16 @@ impl Kafka {
         }
     }
 
+    /// Deletes a topic, and returns when it is gone: one of the same name can be created.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let results =
+            block_on(admin.delete_topics(&[topic], &AdminOptions::new().operation_timeout(Some(ANSWER))));
+        for result in results.expect("the broker answers") {
+            result.unwrap_or_else(|(topic, error)| panic!("failed to delete topic `{topic}`: {error}"));
+        }
+    }
+
     /// Produces fast, and returns when the broker has confirmed every record. Records of one partition keep their order.
     pub(crate) fn produce<R: Into<Record>>(&self, topic: &str, records: impl IntoIterator<Item = R>) {
         let producer: ThreadedProducer<CountFailures> = self
@@ -193,6 +203,18 @@ impl Kafka {
                 _ => None,
             })
             .collect()
+    }
+
+    /// What the group has committed of one partition, with the text beside it; none where it has not.
+    pub(crate) fn committed_with(&self, group: &str, topic: &str, partition: i32) -> Option<(i64, Vec<u8>)> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, partition);
+        let committed = consumer.committed_offsets(asked, ANSWER).expect("the broker answers");
+        let elements = committed.elements();
+        let element = elements.first().expect("the partition asked for");
+        let Offset::Offset(offset) = element.offset() else { return None };
+        Some((offset, element.metadata().as_bytes().to_vec()))
     }
 
     /// Commits an offset of one partition, with some text beside it, for a group that has no members.
