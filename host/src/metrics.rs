@@ -119,6 +119,8 @@ pub struct PluginMetrics {
     pub dead_letter_failures: AtomicU64,
     /// Partitions that are not read, because too much is behind messages that are not finished.
     pub held_partitions: AtomicU64,
+    /// Messages that Kafka removed before they were handled.
+    pub removed_messages: AtomicU64,
     /// Transactions that were committed.
     pub transactions_committed: AtomicU64,
     /// Transactions that were aborted.
@@ -157,6 +159,7 @@ impl Default for PluginMetrics {
             retries: AtomicU64::default(),
             dead_letter_failures: AtomicU64::default(),
             held_partitions: AtomicU64::default(),
+            removed_messages: AtomicU64::default(),
             transactions_committed: AtomicU64::default(),
             transactions_aborted: AtomicU64::default(),
             instances: AtomicI64::default(),

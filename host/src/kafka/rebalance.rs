@@ -1,7 +1,7 @@
 //! Taking partitions and giving them up, in the order in which the group asks for it. The group waits for each
 //! answer, so a partition is given up only once the way has let go of it, and meanwhile the others are read on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -153,6 +153,7 @@ impl KafkaSource {
                 begins.insert((element.topic().to_owned(), element.partition()));
             }
         }
+        self.note_removed(&offsets, &begins)?;
         let at = match self.subscription.start {
             Start::Earliest => Offset::Beginning,
             Start::Latest => Offset::End,
@@ -162,6 +163,44 @@ impl KafkaSource {
         // No message is as late as that: the group begins with the next one.
         self.look_up_begin(&mut offsets, &late, Offset::End)?;
         Ok((offsets, begins))
+    }
+
+    /// Says which messages the topic's retention has removed before they were handled: what was parked for too long, or
+    /// what nobody read in time.
+    fn note_removed(
+        &self,
+        offsets: &TopicPartitionList,
+        begins: &HashSet<(String, i32)>,
+    ) -> anyhow::Result<()> {
+        let key = |topic: &str, number| (topic.to_owned(), number);
+        let elements = offsets.elements();
+        let committed = elements.iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((key(element.topic(), element.partition()), offset)),
+            _ => None,
+        });
+        let committed: HashMap<_, _> = committed.filter(|(key, _)| !begins.contains(key)).collect();
+        if committed.is_empty() {
+            return Ok(());
+        }
+        let mut first = offsets.clone();
+        self.look_up_begin(&mut first, &committed.keys().cloned().collect(), Offset::Beginning)?;
+        for element in first.elements() {
+            let Offset::Offset(first) = element.offset() else { continue };
+            let Some(watermark) = committed.get(&key(element.topic(), element.partition())) else { continue };
+            if first > *watermark {
+                let removed = first - watermark;
+                self.metrics.removed_messages.fetch_add(removed as u64, Ordering::Relaxed);
+                tracing::error!(
+                    topic = element.topic(),
+                    partition = element.partition(),
+                    from = watermark,
+                    until = first,
+                    "messages were removed from Kafka before they were handled: lengthen the topic's retention, and mend \
+                     parked lanes before it is over"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Sets the offsets of `wanted` to where `at` is (a logical offset, or a time in ms in the place of an offset, as
