@@ -191,7 +191,7 @@ fn a_trap_in_a_batch_is_charged_only_to_the_message_that_traps_alone_too() {
         wait_ended(&host, 4, 1);
         // The second attempts of `b` and `c`; what is tried alone for the first time is no other attempt.
         assert_eq!(host.metric("gristmill_retries_total", &[]), 2.0);
-        assert_eq!(host.logged("a batch was broken off").is_empty(), false);
+        assert!(!host.logged("a batch was broken off").is_empty());
         let (payload, reason, attempts) = case.letter();
         assert_eq!((&*payload, &*attempts), ("trap c", "2"));
         assert!(reason.starts_with("trap: "), "{reason}");

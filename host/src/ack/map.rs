@@ -214,8 +214,6 @@ fn pop_leb128(content: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
-
     use super::*;
     use proptest::prelude::*;
 
