@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill::ack::{Delivered, Delivery, Partition};
-use gristmill::buffer::{Buffer, End};
+use gristmill::buffer::{Bounds, Buffer, End};
 use gristmill::capability::Grants;
 use gristmill::config::{Config, check};
 use gristmill::edge::{Event, Room, Source};
@@ -111,7 +111,8 @@ fn batch(partition: &Arc<Partition>, (round, count): (usize, usize)) -> Batch {
 /// Push (with noting what is delivered), take and settle (with finishing), in ns a message.
 fn buffer(config: &Config) -> [f64; 3] {
     let plugin = &config.plugins[0];
-    let mut buffer = Buffer::new(plugin.order, plugin.budget.buffer, plugin.budget.buffer_bytes);
+    let bounds = Bounds { parked: plugin.failure.max_parked, span: plugin.failure.max_span };
+    let mut buffer = Buffer::new(plugin.order, plugin.budget.buffer, plugin.budget.buffer_bytes, bounds);
     let partitions: Vec<_> = (0..PARTITIONS).map(|number| Partition::new(MILLION.into(), number)).collect();
     partitions.iter().for_each(|partition| buffer.assign(partition.clone()));
     let mut times = [Duration::ZERO; 3];
