@@ -149,3 +149,27 @@ fn aborted_transactions_are_not_seen_and_markers_leave_no_lag() {
     assert_eq!(committed, kafka.end_offsets(&from));
     Tally::of(&kafka.consume_all(&to, Isolation::ReadUncommitted)).assert_once(0..300);
 }
+
+#[test]
+fn messages_that_kafka_removed_before_they_were_handled_are_told_of() {
+    let kafka = Kafka::shared();
+    let from = Kafka::unique("removed");
+    kafka.create_topic(&from, 1);
+    kafka.produce(&from, (0..10).map(|i| (i.to_string(), if i == 2 { "reject" } else { "ok" })));
+    let out = Kafka::unique("removed-out");
+    kafka.create_topic(&out, 1);
+    let site = Site::new(&kafka.bootstrap(), &section("fail", &from, &format!("output = {out:?}")));
+    let host = site.start();
+    host.wait_handled("fail", 9);
+    host.wait_for("to park one", || host.outcomes("fail", "parked") == 1);
+    assert_eq!(host.stop(), 0);
+    assert_eq!(kafka.committed(&from, &from), [Some(2)]);
+    kafka.remove_below(&from, 0, 5);
+    let host = site.start();
+    host.wait_for("to tell of it", || !host.logged("removed from Kafka before they were handled").is_empty());
+    assert!(host.metric("gristmill_removed_messages_total", &[]) >= 1.0);
+    kafka.produce(&from, [("a", "ok")]);
+    host.wait_for("to go on", || host.outcomes("fail", "handled") >= 1 && host.has_no_lag(1));
+    assert_eq!(host.stop(), 0);
+    assert_eq!(kafka.committed(&from, &from), [Some(11)]);
+}

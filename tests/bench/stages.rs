@@ -111,10 +111,8 @@ fn batch(partition: &Arc<Partition>, (round, count): (usize, usize)) -> Batch {
 /// Push (with noting what is delivered), take and settle (with finishing), in ns a message.
 fn buffer(config: &Config) -> [f64; 3] {
     let plugin = &config.plugins[0];
-    let mut buffer = {
-        let bounds = Bounds { parked: plugin.failure.max_parked, span: plugin.failure.max_span };
-        Buffer::new(plugin.order, plugin.budget.buffer, plugin.budget.buffer_bytes, bounds)
-    };
+    let bounds = Bounds { parked: plugin.failure.max_parked, span: plugin.failure.max_span };
+    let mut buffer = Buffer::new(plugin.order, plugin.budget.buffer, plugin.budget.buffer_bytes, bounds);
     let partitions: Vec<_> = (0..PARTITIONS).map(|number| Partition::new(MILLION.into(), number)).collect();
     partitions.iter().for_each(|partition| buffer.assign(partition.clone()));
     let mut times = [Duration::ZERO; 3];

@@ -190,6 +190,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
+
     use super::*;
     use proptest::prelude::*;
 

@@ -197,6 +197,12 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
         &|f, m| f.gauge(&[], int(&m.held_partitions)),
     ),
     (
+        "gristmill_removed_messages",
+        "Messages that Kafka removed before they were handled",
+        Counter,
+        &|f, m| f.counter(&[], m.removed_messages.load(Ordering::Relaxed)),
+    ),
+    (
         "gristmill_transactions",
         "Transactions of exactly-once plugins, by how they ended",
         Counter,

@@ -180,6 +180,15 @@ impl Kafka {
         }
     }
 
+    /// Removes the records of a partition below `offset`, as retention does.
+    pub(crate) fn remove_below(&self, topic: &str, partition: i32, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let mut until = TopicPartitionList::new();
+        until.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
+        block_on(admin.delete_records(&until, &options)).expect("the broker removes records");
+    }
+
     /// For each partition, the offset that the next record gets.
     pub(crate) fn end_offsets(&self, topic: &str) -> Vec<i64> {
         let consumer = self.consumer(Isolation::ReadUncommitted);
