@@ -190,7 +190,6 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
 
     use super::*;
     use proptest::prelude::*;
