@@ -34,6 +34,7 @@ pub mod run;
 
 // Floor 1, tools.
 pub mod ack;
+pub mod api;
 pub mod bindings;
 pub mod jsonl;
 pub mod log_limit;

@@ -42,6 +42,14 @@ macro_rules! words {
             }
         }
 
+        impl $type {
+            /// How the file says it.
+            pub fn word(self) -> &'static str {
+                let words = [$(($word, $value)),*];
+                words.into_iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+            }
+        }
+
         impl JsonSchema for $type {
             fn inline_schema() -> bool {
                 true

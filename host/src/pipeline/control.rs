@@ -1,14 +1,20 @@
 //! What others may see of a plugin at work, and ask of it.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, Weak};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::watch;
 
 use super::shared::Shared;
+use crate::api;
 use crate::buffer::ParkedLane;
 use crate::config;
+use crate::message::Position;
 use crate::metrics::PluginMetrics;
+
+/// Most changes that are remembered, to be shown.
+const CHANGES_MAX: usize = 100;
 
 /// What a plugin is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +66,36 @@ impl State {
     }
 }
 
+/// Which parked lanes are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those whose first message stands here.
+    At(Vec<Position>),
+}
+
+/// Which message is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The one that stands here.
+    At(Position),
+    /// The first unfinished one of this key.
+    Key(Vec<u8>),
+}
+
 /// One plugin of the host, from outside: there from the host's start, whether or not the plugin works yet.
 #[derive(Debug)]
 pub struct Seat {
-    /// The plugin's settings.
+    /// The plugin's settings, as the config has them.
     pub plugin: Arc<config::Plugin>,
     /// Where the plugin is counted.
     pub metrics: Arc<PluginMetrics>,
     state: watch::Sender<State>,
+    is_paused: AtomicBool,
+    /// The budget in effect. Held for a copy, as the next.
+    budget: Mutex<config::Budget>,
+    changes: Mutex<VecDeque<api::Change>>,
     /// The way, once it runs. Weak, because the way holds its seat.
     way: OnceLock<Weak<Shared>>,
 }
@@ -76,17 +104,31 @@ impl Seat {
     /// A plugin that is being started.
     pub fn new(plugin: Arc<config::Plugin>) -> Arc<Self> {
         let metrics = Arc::new(PluginMetrics::default());
-        let budget = &plugin.budget;
-        metrics.budget_concurrency.store(budget.concurrency as u64, Ordering::Relaxed);
-        let per_second = budget.rate.map_or(f64::INFINITY, config::Rate::per_second);
-        metrics.budget_rate_bits.store(per_second.to_bits(), Ordering::Relaxed);
         let state = watch::Sender::new(State::Starting { reason: "loading the component".to_owned() });
-        Arc::new(Self { plugin, metrics, state, way: OnceLock::new() })
+        let seat = Self {
+            budget: Mutex::new(plugin.budget.clone()),
+            plugin,
+            metrics,
+            state,
+            is_paused: AtomicBool::new(false),
+            changes: Mutex::default(),
+            way: OnceLock::new(),
+        };
+        seat.show_budget(&seat.plugin.budget);
+        Arc::new(seat)
     }
 
     /// What the plugin is doing.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// What the plugin is doing, in the API's word.
+    pub fn word(&self) -> &'static str {
+        match self.state() {
+            State::Running if self.is_paused() => "paused",
+            state => state.word(),
+        }
     }
 
     /// Changes what the plugin is seen doing. Once it drains, it drains.
@@ -100,9 +142,125 @@ impl Seat {
         });
     }
 
-    /// The lanes that are held, and why.
+    /// The budget in effect.
+    pub fn budget(&self) -> config::Budget {
+        lock(&self.budget).clone()
+    }
+
+    /// Puts `budget`, which is checked, in effect for everything that has not started; `what` says in words what changed,
+    /// `by` who wanted it.
+    pub fn change_budget(&self, budget: config::Budget, what: String, by: &str) {
+        self.show_budget(&budget);
+        *lock(&self.budget) = budget;
+        self.note(what, by);
+    }
+
+    fn show_budget(&self, budget: &config::Budget) {
+        self.metrics.budget_concurrency.store(budget.concurrency as u64, Ordering::Relaxed);
+        let per_second = budget.rate.map_or(f64::INFINITY, config::Rate::per_second);
+        self.metrics.budget_rate_bits.store(per_second.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Whether the plugin is paused.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Acquire)
+    }
+
+    /// Starts nothing more until `resume`; what is in flight is finished, partitions are kept.
+    pub fn pause(&self, by: &str) {
+        if !self.is_paused.swap(true, Ordering::AcqRel) {
+            self.note("paused".to_owned(), by);
+        }
+    }
+
+    /// Goes on after `pause`.
+    pub fn resume(&self, by: &str) {
+        if self.is_paused.swap(false, Ordering::AcqRel) {
+            self.note("resumed".to_owned(), by);
+        }
+    }
+
+    /// The lanes that are parked, and why.
     pub fn parked(&self) -> Vec<ParkedLane> {
         self.way().map_or_else(Vec::new, |way| way.decisions().buffer.parked().collect())
+    }
+
+    /// Lets parked lanes go on: their first message is tried again as if it had just come. Returns how many.
+    pub fn release(&self, which: &Which, by: &str) -> usize {
+        let _ = (which, by);
+        0
+    }
+
+    /// Gives up the first message of parked lanes; the lanes go on behind it. Returns how many.
+    pub fn skip(&self, which: &Which, by: &str) -> usize {
+        let _ = (which, by);
+        0
+    }
+
+    /// Where a message is on its way, and what it waits for.
+    pub fn waiting(&self, question: &Question) -> api::Waiting {
+        let _ = question;
+        api::Waiting {
+            message: None,
+            state: "elsewhere".to_owned(),
+            why: String::new(),
+            behind: None,
+            until: None,
+        }
+    }
+
+    /// Which component runs, and why that one.
+    pub fn component(&self) -> api::Component {
+        api::Component {
+            source: "config".to_owned(),
+            why: String::new(),
+            since: String::new(),
+            previous: None,
+        }
+    }
+
+    /// A new version that is being tried.
+    pub fn trial(&self) -> Option<api::Trial> {
+        None
+    }
+
+    /// How the last swap ended.
+    pub fn last_swap(&self) -> Option<api::Ended> {
+        None
+    }
+
+    /// Puts the component in `wasm` in the place of the one that runs, as far as `how` says; returns when new messages
+    /// go to it. Whatever is wrong with it, the old one is untouched. Dropping the future does not end the swap.
+    pub async fn swap(&self, wasm: Vec<u8>, how: How, by: &str) -> Result<api::Swapped, NoSwap> {
+        let _ = (wasm, how, by);
+        Err(NoSwap::Busy(String::new()))
+    }
+
+    /// The version that is being tried takes over.
+    pub async fn promote(&self, by: &str) -> Result<api::Swapped, NoSwap> {
+        let _ = by;
+        Err(NoSwap::Busy(String::new()))
+    }
+
+    /// Ends a trial; without one, returns to the version before.
+    pub async fn rollback(&self, by: &str) -> Result<api::Swapped, NoSwap> {
+        let _ = by;
+        Err(NoSwap::Busy(String::new()))
+    }
+
+    /// Who changed what, the newest first.
+    pub fn changes(&self) -> Vec<api::Change> {
+        lock(&self.changes).iter().rev().cloned().collect()
+    }
+
+    fn note(&self, what: String, by: &str) {
+        tracing::info!(plugin = %self.plugin.name, by, what, "changed by an operator");
+        let mut changes = lock(&self.changes);
+        if changes.len() == CHANGES_MAX {
+            changes.pop_front();
+        }
+        let at = jiff::Timestamp::now().to_string();
+        changes.push_back(api::Change { at, by: by.to_owned(), what });
     }
 
     /// Brings up to date those gauges that nothing else keeps so.
@@ -125,4 +283,31 @@ impl Seat {
     fn way(&self) -> Option<Arc<Shared>> {
         self.way.get()?.upgrade()
     }
+}
+
+/// How a component is to come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct How {
+    /// In percent, above 0 and at most 100: it handles this share of the lanes until it is promoted or rolled back.
+    pub canary: Option<f64>,
+    /// It sees copies of messages, and nothing that it does counts.
+    pub shadow: bool,
+    /// It may import what the old one does not.
+    pub accept_new_imports: bool,
+}
+
+/// Why a version does not come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoSwap {
+    /// Another swap is under way, or there is nothing to promote or to go back to.
+    Busy(String),
+    /// The component is to blame.
+    Refused(String),
+    /// The host is.
+    Failed(String),
+}
+
+/// A poisoned lock is used as it is: what it guards is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
