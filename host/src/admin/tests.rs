@@ -17,7 +17,7 @@ use crate::pipeline::control::State;
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// Every metric that the host has by now, as the series are called.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "gristmill_messages_total",
     "gristmill_handle_seconds_bucket",
     "gristmill_wait_seconds_bucket",
@@ -36,6 +36,7 @@ const NAMES: [&str; 20] = [
     "gristmill_guest_memory_bytes",
     "gristmill_guest_cpu_seconds_total",
     "gristmill_traps_total",
+    "gristmill_swaps_total",
     "gristmill_generation_info",
     "gristmill_rebalances_total",
 ];
@@ -139,6 +140,9 @@ fn every_series_is_there_at_0_from_the_start() {
         r#"gristmill_traps_total{plugin="two",kind="cpu"} 0"#,
         r#"gristmill_traps_total{plugin="two",kind="memory"} 0"#,
         r#"gristmill_traps_total{plugin="two",kind="exit"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="done"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="refused"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="rolled-back"} 0"#,
         r#"gristmill_handle_seconds_bucket{le="+Inf",plugin="two"} 0"#,
         r#"gristmill_budget_rate{plugin="one"} +Inf"#,
         r#"gristmill_budget_rate{plugin="two"} 11.0"#,
