@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+mod api;
+mod limits;
+
 use super::exposition::Format;
 use super::*;
 use crate::config::check;
@@ -72,11 +75,20 @@ fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// Status, head in lower case, and body.
-fn ask(address: SocketAddr, request: &str, headers: &str) -> (u16, String, String) {
-    let answer = exchange(
-        address,
-        format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n").as_bytes(),
-    );
+type Answer = (u16, String, String);
+
+fn ask(address: SocketAddr, request: &str, headers: &str) -> Answer {
+    send(address, request, headers, b"")
+}
+
+/// The answer to a request with a body.
+fn send(address: SocketAddr, request: &str, headers: &str, body: &[u8]) -> Answer {
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{length}{headers}\r\n");
+    read(&exchange(address, &[head.as_bytes(), body].concat()))
+}
+
+fn read(answer: &str) -> Answer {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
 }
@@ -87,7 +99,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// Asserts that an answer is a problem as RFC 9457 has it, and returns its detail.
-fn detail(answer: &(u16, String, String)) -> String {
+fn detail(answer: &Answer) -> String {
     let (status, head, body) = answer;
     assert!(head.contains("content-type: application/problem+json"), "{head}");
     let body: Value = serde_json::from_str(body).unwrap();
