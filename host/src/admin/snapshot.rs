@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use super::window::{Recent, lag};
-use crate::api::{Detail, Partition, Plugin};
+use crate::api::{Component, Detail, Partition, Plugin};
 use crate::metrics::ThrottledBy;
 use crate::outcome::{Outcome, TrapKind};
 use crate::pipeline::control::Seat;
@@ -21,7 +21,7 @@ pub(super) fn plugin(seat: &Seat, recent: Recent) -> Plugin {
         state: seat.word().to_owned(),
         reason: seat.state().not_ready(),
         digest: metrics.digest(),
-        component: seat.component(),
+        component: seat.component().unwrap_or_else(not_loaded),
         topics: settings.topics.clone(),
         group: settings.group.clone(),
         output: settings.output.clone(),
@@ -56,6 +56,16 @@ pub(super) fn plugin(seat: &Seat, recent: Recent) -> Plugin {
         advice: recent.advice,
         trial: seat.trial(),
         last_swap: seat.last_swap(),
+    }
+}
+
+/// What is shown before there is a component.
+fn not_loaded() -> Component {
+    Component {
+        source: "config".to_owned(),
+        why: "it is still being loaded".to_owned(),
+        since: String::new(),
+        previous: None,
     }
 }
 

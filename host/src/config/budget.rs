@@ -34,6 +34,7 @@ pub(super) fn overlay(written: &file::Budget, now: &Budget, report: &mut Report)
         timeout: within_or(Some(&written.timeout), &limits::TIMEOUT, Time(now.timeout), report).0,
         cpu: within_or(Some(&written.cpu), &limits::CPU, Time(now.cpu), report).0,
         memory: whole(memory),
+        keep: written.keep.value().map_or(now.keep, |keep| keep.0),
     }
 }
 

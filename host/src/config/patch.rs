@@ -9,26 +9,33 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::limits::{self, Bytes, Count};
 use super::problem::{Place, Problem, Report};
 use super::tree::{At, Reader, Written as _};
 use super::units::{show_duration, show_size};
-use super::{Budget, Plugin, budget, failure, file, limits};
+use super::{Budget, Plugin, budget, failure, file};
 
 /// The key that may be `null`.
 const RATE: &str = "rate";
 
-/// What the running host has set aside for a plugin: more than that needs a restart.
+/// The key that says what becomes of changes, which is the config's alone.
+const KEEP: &str = "keep";
+
+/// What the running host has room for: more than that needs a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// The most messages at the same time.
-    pub instances: usize,
+    /// The most messages of the plugin at the same time.
+    pub concurrency_max: usize,
+    /// The least linear memory of one instance with which its component starts, in bytes.
+    pub memory_bytes_min: usize,
     /// The most linear memory of one instance, in bytes.
-    pub memory: usize,
+    pub memory_bytes_max: usize,
 }
 
 impl Room {
     /// The host sets no bounds of its own.
-    pub const UNBOUNDED: Self = Self { instances: usize::MAX, memory: usize::MAX };
+    pub const UNBOUNDED: Self =
+        Self { concurrency_max: usize::MAX, memory_bytes_min: 0, memory_bytes_max: usize::MAX };
 }
 
 /// A budget that may be put in effect.
@@ -80,6 +87,11 @@ fn read(wanted: &serde_json::Map<String, Value>, report: &mut Report) -> Option<
     let mut table = DeTable::new();
     let texts: Vec<String> = wanted.values().map(Value::to_string).collect();
     for ((key, value), text) in wanted.iter().zip(&texts) {
+        if key == KEEP {
+            let what = "the config alone says whether changes are kept over a restart";
+            report.problem(&place(key), what).hint("set `keep` under `budget` in gristmill.toml");
+            continue;
+        }
         let is_known = file::Budget::KEYS.contains(&key.as_str());
         if value.is_null() && is_known {
             if key != RATE {
@@ -140,20 +152,25 @@ fn check_together(plugin: &Plugin, written: &file::Budget, budget: &Budget, repo
 }
 
 fn check_room(written: &file::Budget, room: Room, report: &mut Report) {
-    let more = written.concurrency.given().filter(|at| limits::CONCURRENCY.contains(&at.value));
-    if let Some(At { value, place }) = more.filter(|at| at.value.0 > room.instances as u64) {
-        report
-            .problem(place, format!("the running host has room for `{}` at the same time", room.instances))
-            .found(format!("`{value}`"))
-            .hint("set it in the config and restart the host to have more");
+    const RESTART: &str = "set it in the config and restart the host to have more";
+    // What no file may say has been told.
+    let concurrency = written.concurrency.given().filter(|at| limits::CONCURRENCY.contains(&at.value));
+    let most = Count(room.concurrency_max as u64);
+    if let Some(At { value, place }) = concurrency.filter(|at| at.value > most) {
+        let what = format!("the running host has room for `{most}` at the same time");
+        report.problem(place, what).found(format!("`{value}`")).hint(RESTART);
     }
-    let more = written.memory.given().filter(|at| limits::MEMORY.contains(&at.value));
-    if let Some(At { value, place }) = more.filter(|at| at.value.0 > room.memory as u64) {
-        let most = show_size(room.memory as u64);
-        report
-            .problem(place, format!("the running host has room for `{most}` an instance"))
-            .found(format!("`{value}`"))
-            .hint("set it in the config and restart the host to have more");
+    let Some(At { value, place }) = written.memory.given().filter(|at| limits::MEMORY.contains(&at.value))
+    else {
+        return;
+    };
+    let (least, most) = (Bytes(room.memory_bytes_min as u64), Bytes(room.memory_bytes_max as u64));
+    if *value > most {
+        let what = format!("the running host has room for `{most}` an instance");
+        report.problem(place, what).found(format!("`{value}`")).hint(RESTART);
+    } else if *value < least {
+        let what = format!("the component does not start with less than `{least}`");
+        report.problem(place, what).found(format!("`{value}`"));
     }
 }
 

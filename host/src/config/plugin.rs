@@ -43,6 +43,7 @@ pub(super) fn check(
         kafka,
         retry: failure::retry(written.retry.value(), report),
         failure: failure::failure(written, report),
+        canary: failure::canary(written.canary.value(), report),
         delivery: written.delivery.value().copied().unwrap_or(Delivery::AtLeastOnce),
         batchers: failure::batchers(written, budget.buffer, report),
         budget,

@@ -38,7 +38,11 @@ pub fn budget_patch() -> serde_json::Value {
             "Any of the keys of a budget; what is left out stays as it is.".into(),
         );
     }
-    let keys = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    let mut keys = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    if let Some(keys) = &mut keys {
+        // Whether changes are kept is the config's alone.
+        keys.remove("keep");
+    }
     for (key, says) in keys.into_iter().flatten() {
         let Some(says) = says.as_object_mut() else { continue };
         says.remove("default");
@@ -175,6 +179,7 @@ mod tests {
         let schema = budget_patch();
         let keys: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
         let mut known = file::Budget::KEYS.to_vec();
+        known.retain(|key| *key != "keep");
         known.sort_unstable();
         assert_eq!(keys, known);
         assert_eq!(schema["additionalProperties"], false);

@@ -121,6 +121,8 @@ impl World {
         let seat = Seat::new(Arc::new(plugin));
         let generation =
             Generation::load(&engine, &seat.plugin, wasm, seat.metrics.clone(), &Grants::default()).unwrap();
+        let digest = generation.digest().to_owned();
+        seat.install(generation, &digest, None);
         let ((say, script), (tell, released)) = (mpsc::channel(), mpsc::channel());
         let bell = Arc::new(Bell::default());
         let source = FakeSource { script, waiting: None, bell: bell.clone(), released: tell };
@@ -131,7 +133,6 @@ impl World {
             seat: seat.clone(),
             source: Box::new(source),
             output: output.clone(),
-            generation,
             timer: Timer::Runtime,
         };
         let running = start(parts, &tokio::runtime::Handle::current()).unwrap();

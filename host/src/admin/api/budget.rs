@@ -21,7 +21,7 @@ pub(in crate::admin) async fn change(
     let (head, body) = request.into_parts();
     let wanted = body::object(&head.headers, body).await?;
     // From here on nothing is waited for, so that of two who change the same budget each sees what the other did.
-    let room = Room::UNBOUNDED;
+    let room = Room { memory_bytes_min: seat.memory_min(), ..Room::UNBOUNDED };
     let patched = patch::patch(&seat.plugin, &seat.budget(), &wanted, room).map_err(Problem::keys)?;
     if !patched.what.is_empty() {
         seat.change_budget(patched.budget, patched.what, &by);

@@ -129,6 +129,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whose_fault_it_is_shows_in_the_status() {
+        let status = |why: fn(String) -> NoSwap| no_swap(why("why".to_owned())).status.as_u16();
+        assert_eq!([NoSwap::Busy, NoSwap::Refused, NoSwap::Failed].map(status), [409, 422, 500]);
+    }
+
+    #[test]
     fn a_share_is_above_nothing_and_at_most_all() {
         let share = |text: &str| {
             let raw = format!("canary={text}");

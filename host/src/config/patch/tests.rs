@@ -117,6 +117,7 @@ fn absurd_values_are_refused_as_they_stand() {
         (json!({ "timeout": "99999999999d" }), "expected a duration"),
         (json!({ "cpu": {} }), "found: a table"),
         (json!({ "": 1 }), "unknown key ``"),
+        (json!({ "keep": true }), "keep: the config alone says whether changes are kept over a restart"),
     ] {
         let refusal = refusal(&plugin, wanted);
         assert!(refusal.contains(says), "{refusal}");
@@ -150,7 +151,7 @@ fn what_a_file_may_not_say_together_nobody_may() {
 #[test]
 fn more_than_the_running_host_has_room_for_needs_a_restart() {
     let plugin = simple();
-    let room = Room { instances: 8, memory: 128 << 20 };
+    let room = Room { concurrency_max: 8, memory_bytes_min: 1 << 20, memory_bytes_max: 128 << 20 };
     let wanted = json!({ "concurrency": 9, "memory": "129MiB" });
     let problems = patch(&plugin, &plugin.budget, wanted.as_object().unwrap(), room).unwrap_err();
     let said: Vec<_> = problems.iter().map(|problem| (problem.key.as_str(), problem.what.as_str())).collect();
@@ -161,13 +162,18 @@ fn more_than_the_running_host_has_room_for_needs_a_restart() {
             ("memory", "the running host has room for `128MiB` an instance")
         ]
     );
+    let wanted = json!({ "memory": "1023KiB" });
+    let problems = patch(&plugin, &plugin.budget, wanted.as_object().unwrap(), room).unwrap_err();
+    assert_eq!(problems[0].what, "the component does not start with less than `1MiB`");
     let wanted = json!({ "concurrency": 8, "memory": "128MiB", "cpu": "2s" });
     assert!(patch(&plugin, &plugin.budget, wanted.as_object().unwrap(), room).is_ok());
 }
 
 #[test]
 fn every_key_of_the_file_is_shown_when_it_changes() {
-    assert_eq!(SHOWN.map(|(key, _)| key), file::Budget::KEYS);
+    let mut keys = SHOWN.map(|(key, _)| key).to_vec();
+    keys.push(KEEP);
+    assert_eq!(keys, file::Budget::KEYS);
 }
 
 /// Any budget that a file may have.
@@ -194,6 +200,7 @@ fn budgets() -> impl Strategy<Value = Budget> {
             timeout,
             cpu,
             memory: memory as usize,
+            keep: false,
         },
     )
 }
