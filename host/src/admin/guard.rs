@@ -45,22 +45,28 @@ impl Guard {
     }
 }
 
+/// Tells browsers what they must not do with an answer: show it inside a page of another site, whose visitors would press
+/// buttons that they do not see; take it for something else than it is; keep it.
+pub(super) async fn seal(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// A browser gets the page, which asks for the token.
 fn no_token(request: &Request) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let mut refusal = Problem::unauthorized().into_response();
-    if request.uri().path() == "/" && accept.is_some_and(|accept| accept.contains("text/html")) {
-        let mut page = dashboard::page().into_response();
-        *page.status_mut() = refusal.status();
-        page.headers_mut().extend(
-            refusal
-                .headers_mut()
-                .remove(header::WWW_AUTHENTICATE)
-                .map(|value| (header::WWW_AUTHENTICATE, value)),
-        );
-        return page;
+    let refusal = Problem::unauthorized().into_response();
+    if request.uri().path() != "/" || !accept.is_some_and(|accept| accept.contains("text/html")) {
+        return refusal;
     }
-    refusal
+    let mut page = dashboard::page().into_response();
+    *page.status_mut() = refusal.status();
+    let asks = refusal.headers().get(header::WWW_AUTHENTICATE).cloned();
+    page.headers_mut().extend(asks.map(|asks| (header::WWW_AUTHENTICATE, asks)));
+    page
 }
 
 /// Both tokens are hashed before they are compared, so how long the comparison takes tells nothing about the right one.

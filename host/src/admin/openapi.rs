@@ -118,6 +118,16 @@ fn response(answer: &Answer, generator: &mut SchemaGenerator) -> Value {
             let schema = generator.subschema_for::<api::Problem>();
             json!({ "application/problem+json": { "schema": schema } })
         }
+        // Until OpenAPI 3.2 there is no word for what stands in a stream: by custom it is said of each event.
+        Content::Events(shape) => json!({ "text/event-stream": { "schema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": { "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": shape(generator),
+            } },
+        } } }),
         Content::Text(kinds) => {
             let text = |kind: &&str| ((*kind).to_owned(), json!({ "schema": { "type": "string" } }));
             kinds.iter().map(text).collect::<Map<_, _>>().into()

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, map_response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{budget, parked, plugins, swap};
 use super::desk::Desk;
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::linger::linger;
 use super::problem::Problem;
 use super::query::Parameter;
@@ -73,14 +73,19 @@ pub(super) enum Body {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content {
     /// JSON of this shape.
-    Json(fn(&mut SchemaGenerator) -> Schema),
+    Json(Shape),
     /// JSON of any shape.
     AnyJson,
     /// Text of these kinds.
     Text(&'static [&'static str]),
+    /// Events whose data is JSON of this shape.
+    Events(Shape),
     /// What went wrong.
     Problem,
 }
+
+/// Says what a type looks like in the document.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// One answer.
 pub(super) struct Answer {
@@ -97,9 +102,12 @@ const fn problem(status: u16, says: &'static str) -> Answer {
     Answer { status, says, content: Content::Problem }
 }
 
-/// The shape of `T` in the document.
 const fn json<T: JsonSchema>() -> Content {
     Content::Json(|generator| generator.subschema_for::<T>())
+}
+
+const fn stream<T: JsonSchema>() -> Content {
+    Content::Events(|generator| generator.subschema_for::<T>())
 }
 
 const DETAIL: &[Answer] = &[ok("The plugin as it is now", json::<Detail>())];
@@ -184,7 +192,7 @@ pub(super) const ROUTES: &[Route] = &[
         id: "watchPlugins",
         says: "Server-sent events: all plugins (`Plugins`) once a second, for as long as the client listens",
         answers: &[
-            ok("Events without end", Content::Text(&["text/event-stream"])),
+            ok("Events without end", stream::<Plugins>()),
             problem(503, "There are too many listeners"),
         ],
         to: |method| on(method, events::events),
@@ -317,6 +325,7 @@ pub(super) fn router(desk: Arc<Desk>, token: Option<&str>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(desk)
         .layer(from_fn(move |request, next| guard.clone().pass(request, next)))
+        .layer(map_response(guard::seal))
         .layer(from_fn(linger))
 }
 

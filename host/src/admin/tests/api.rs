@@ -383,6 +383,9 @@ fn a_browser_without_the_token_gets_the_page_that_asks_for_it() {
         answer.1
     );
     assert!(answer.2.to_lowercase().contains("<!doctype html>"), "{}", answer.2);
+    for sealed in ["x-frame-options: deny", "x-content-type-options: nosniff", "cache-control: no-store"] {
+        assert!(answer.1.contains(sealed), "{}", answer.1);
+    }
     detail(&ask(address, "GET /", ""));
     detail(&ask(address, "GET /api/v1/plugins", "Accept: text/html\r\n"));
     let answer = ask(address, "GET /", "Authorization: Bearer t\r\n");

@@ -31,7 +31,7 @@ fn a_body_that_is_too_large_is_refused_and_who_sent_it_reads_why() {
     let large = vec![b' '; JSON_BYTES_MAX + 1];
     let refused = send(address, path, "", &large);
     assert_eq!(refused.0, 413);
-    assert_eq!(detail(&refused), "the body has more than 256 KiB, and that is the most");
+    assert_eq!(detail(&refused), "the body has more than 256KiB, and that is the most");
     let mut chunked =
         format!("{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
             .into_bytes();
@@ -43,7 +43,7 @@ fn a_body_that_is_too_large_is_refused_and_who_sent_it_reads_why() {
     let refused = answer(begin(address, PUT, COMPONENT_BYTES_MAX + 1));
     assert_eq!(
         (refused.0, detail(&refused).as_str()),
-        (413, "the body has more than 262144 KiB, and that is the most")
+        (413, "the body has more than 256MiB, and that is the most")
     );
     assert_eq!(get(address, "/healthz").0, 200);
 }
