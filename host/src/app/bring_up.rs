@@ -24,8 +24,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Brings all plugins up, each on its own, and drains them together when the end is asked for.
 pub(super) async fn work(host: &config::Host, seats: &[Arc<Seat>], signal: Signal) {
     let mut plugins = JoinSet::new();
-    for seat in seats.iter().cloned() {
-        let (mut signal, data) = (signal.clone(), host.data.clone());
+    for seat in seats {
+        let (seat, mut signal, data) = (seat.clone(), signal.clone(), host.data.clone());
         plugins.spawn(async move {
             let running = tokio::select! {
                 () = signal.wait() => None,

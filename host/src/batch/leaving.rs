@@ -19,7 +19,7 @@ impl Batches {
     /// Takes out what has not started of a version that was tried and goes, in the order of its lanes.
     pub fn give_up_version(&mut self, version: u32) -> Vec<Waiting> {
         let waits = |held: &&Held| held.key.0 == version && held.state != State::InFlight;
-        let ids = self.held.iter().filter(|(_, held)| waits(&held)).map(|(id, _)| *id).collect();
+        let ids = self.held.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
         self.remove(ids, |_| true)
     }
 
