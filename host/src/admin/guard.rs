@@ -86,12 +86,11 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 /// that nobody else can have are.
 fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let text = |value: Option<&HeaderValue>| {
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-    };
-    let (origin, host) = (text(Some(origin)), text(headers.get(header::HOST)));
-    let is_ours = origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(&host));
-    !method.is_safe() && !(is_ours && is_this_machine(&host))
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let (origin, host) = (text(origin), headers.get(header::HOST).map(text).unwrap_or_default());
+    let is_of_host = origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(&host));
+    let is_ours = is_of_host && is_this_machine(&host);
+    !is_ours && !method.is_safe()
 }
 
 /// Whether a host, with or without a port, is an address or a name that is always this machine's.
