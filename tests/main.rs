@@ -19,12 +19,14 @@
 //! - `order_failures`: order through retries, a rebalance and a crash
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
+//! - `api`: what is asked of a running host, and that its answers are what its document says
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
+mod api;
 mod backpressure;
 mod batches;
 mod commands;

@@ -161,6 +161,16 @@ impl Host {
         get(&self.admin, path).unwrap_or_default()
     }
 
+    /// The status and body of what the admin side answers to a request; `headers` are lines, each with its end.
+    pub(crate) fn ask(&self, request: &str, headers: &str, body: &str) -> (u16, String) {
+        ask(&self.admin, request, headers, body).unwrap_or_default()
+    }
+
+    /// Where the admin side listens.
+    pub(crate) fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// Log lines that hold `text`.
     pub(crate) fn logged(&self, text: &str) -> Vec<String> {
         self.log.lock().expect("the log").iter().filter(|line| line.contains(text)).cloned().collect()
@@ -222,9 +232,18 @@ impl Drop for Host {
 }
 
 fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    ask(address, &format!("GET {path}"), "", "")
+}
+
+fn ask(address: &str, request: &str, headers: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: host\r\nConnection: close\r\n\r\n").ok()?;
+    let length = body.len();
+    write!(
+        stream,
+        "{request} HTTP/1.1\r\nHost: host\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )
+    .ok()?;
     let mut response = String::new();
     stream.read_to_string(&mut response).ok()?;
     let (head, body) = response.split_once("\r\n\r\n")?;
