@@ -1,10 +1,11 @@
 # The commands of this project. `make demo` and `make test` set up what they need.
 
 CARGO ?= cargo
-GUESTS = plugins/build.sh
-KAFKA  = tests/kafka/fetch.sh
+GUESTS  = plugins/build.sh
+KAFKA   = tests/kafka/fetch.sh
+BROWSER = tests/dashboard/fetch.sh
 
-.PHONY: help demo test soak bench guests kafka lint
+.PHONY: help demo test soak bench guests kafka browser lint
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,7 +14,7 @@ demo: ## what a budget does, in about a minute; needs no Kafka
 	$(CARGO) build --release --package gristmill
 	target/release/gristmill demo
 
-test: lint guests kafka ## every test; the first run fetches Apache Kafka and a guest toolchain
+test: lint guests kafka browser ## every test; the first run fetches Apache Kafka, a guest toolchain and Chromium
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
 
@@ -36,3 +37,6 @@ guests: ## the plugins in plugins/, built to target/plugins
 
 kafka: ## Apache Kafka's jars, fetched to target/kafka
 	$(KAFKA)
+
+browser: ## Chromium, and what drives it in the dashboard's test, fetched to target/dashboard
+	$(BROWSER)

@@ -161,6 +161,11 @@ impl Host {
         get(&self.admin, path).unwrap_or_default()
     }
 
+    /// Where the admin side listens.
+    pub(crate) fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// Log lines that hold `text`.
     pub(crate) fn logged(&self, text: &str) -> Vec<String> {
         self.log.lock().expect("the log").iter().filter(|line| line.contains(text)).cloned().collect()

@@ -21,7 +21,7 @@ const INDEX: &str = include_str!("dashboard/index.html");
 const STYLE: &str = include_str!("dashboard/style.css");
 
 /// From the ground up: a file uses only what stands in those before it.
-const SCRIPTS: [&str; 19] = [
+const SCRIPTS: [&str; 20] = [
     include_str!("dashboard/text.js"),
     include_str!("dashboard/dom.js"),
     include_str!("dashboard/history.js"),
@@ -39,6 +39,7 @@ const SCRIPTS: [&str; 19] = [
     include_str!("dashboard/parked.js"),
     include_str!("dashboard/where.js"),
     include_str!("dashboard/letters.js"),
+    include_str!("dashboard/details.js"),
     include_str!("dashboard/plugin.js"),
     include_str!("dashboard/main.js"),
 ];
