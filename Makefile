@@ -1,9 +1,9 @@
 # The commands of this project. `make demo` and `make test` set up what they need.
 
 CARGO ?= cargo
-GUESTS  = plugins/build.sh
-KAFKA   = tests/kafka/fetch.sh
-BROWSER = tests/dashboard/fetch.sh
+GUESTS = plugins/build.sh
+KAFKA  = tests/kafka/fetch.sh
+CHROME = tests/dashboard/fetch.sh
 
 .PHONY: help demo test soak bench guests kafka browser lint
 
@@ -39,4 +39,4 @@ kafka: ## Apache Kafka's jars, fetched to target/kafka
 	$(KAFKA)
 
 browser: ## Chromium, and what drives it in the dashboard's test, fetched to target/dashboard
-	$(BROWSER)
+	$(CHROME)
