@@ -1,9 +1,10 @@
-// Opens the dashboard of a running host in a browser and does with it what operators do. Ends with 0 when all of it worked.
+// Opens the dashboard of a running host in a browser and does with it what operators do. Ends with 0 when all of it
+// worked.
 //
 //   node check.mjs ADDRESS TOKEN PLUGIN SAME_IMPORTS.wasm MORE_IMPORTS.wasm
 //
-// PLUGIN has messages to handle at a rate for a minute or so. The first component has no imports that the running one lacks,
-// the second some that the first one lacks. Pictures of what was seen are left in target/dashboard/seen.
+// PLUGIN has messages to handle at a rate for a minute or so. The first component has no imports that the running one
+// lacks, the second some that the first one lacks. Pictures of what was seen are left in target/dashboard/seen.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -92,15 +93,18 @@ const steps = {
 
   async "a budget that is changed takes effect, and who did it is noted"() {
     await field("concurrency").fill("3");
-    await field("rate").fill("25/s");
+    await field("rate").fill("30/s");
     await page.keyboard.press("Enter");
     await until("the host has it", async () => {
       const { budget } = await now();
-      return budget.concurrency === 3 && budget.rate === "25/s";
+      return budget.concurrency === 3 && budget.rate === "30/s";
     });
-    await page.locator("#changes").getByText(/concurrency .*3/).waitFor();
+    await page
+      .locator("#changes")
+      .getByText(/concurrency .*3/)
+      .waitFor();
     assert.match((await now()).changes[0].by, /^dashboard/);
-    await until("the page follows", async () => /of 25\/s/.test(await page.locator("#flow").innerText()));
+    await until("the page follows", async () => /of 30\/s/.test(await page.locator("#flow").innerText()));
   },
 
   async "a rate is lifted only after asking, and Escape leaves it as it is"() {
@@ -109,7 +113,7 @@ const steps = {
     await dialog.getByText("Without a rate").waitFor();
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
-    assert.equal((await now()).budget.rate, "25/s");
+    assert.equal((await now()).budget.rate, "30/s");
     await button("Discard", page.locator("#budget")).click();
   },
 
@@ -135,7 +139,10 @@ const steps = {
     const section = page.getByRole("region", { name: "Trial" });
     await section.getByText("Canary on 50").waitFor();
     await until("both are given messages", async () => {
-      const [old, fresh] = await section.getByRole("row", { name: /^Messages/ }).getByRole("cell").allInnerTexts();
+      const [old, fresh] = await section
+        .getByRole("row", { name: /^Messages/ })
+        .getByRole("cell")
+        .allInnerTexts();
       return old !== "0" && fresh !== "0";
     });
     await page.screenshot({ path: `${seen}canary.png`, fullPage: true });
@@ -185,7 +192,10 @@ const steps = {
     for (const colorScheme of ["light", "dark"]) {
       const phone = await open({ colorScheme, viewport: { width: 390, height: 844 } });
       await phone.addInitScript((text) => sessionStorage.setItem("gristmill-token", text), token);
-      for (const [name, place] of [["overview", "#/"], ["plugin", `#/plugins/${plugin}`]]) {
+      for (const [name, place] of [
+        ["overview", "#/"],
+        ["plugin", `#/plugins/${plugin}`],
+      ]) {
         await phone.goto(base + place);
         await phone.locator(".station").first().waitFor();
         const [width, room] = await phone.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
@@ -204,7 +214,10 @@ const steps = {
 /** Chooses a component, and how it comes in. */
 async function choose(file, way) {
   await page.locator("#version input[type=file]").setInputFiles(file);
-  await page.locator("#version").getByRole("radio", { name: new RegExp(`^${way}`) }).check();
+  await page
+    .locator("#version")
+    .getByRole("radio", { name: new RegExp(`^${way}`) })
+    .check();
 }
 
 mkdirSync(seen, { recursive: true });

@@ -1,5 +1,5 @@
-// What the dashboard's test stands on: a browser, the host's API asked from outside of it, a wire to the host that can be
-// cut, and waiting for conditions.
+// What the dashboard's test stands on: a browser, the host's API asked from outside of it, a wire to the host that
+// can be cut, and waiting for conditions.
 
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
@@ -27,7 +27,14 @@ function browserFile() {
 
 /** A browser with a profile of its own, which is gone with it. */
 export function launch() {
-  const quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  const quiet = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ];
   // Chromium's own sandbox does not work for root.
   const root = process.getuid() === 0 ? ["--no-sandbox"] : [];
   return chromium.launch({ executablePath: browserFile(), args: [...quiet, ...root] });
@@ -47,15 +54,22 @@ export async function until(what, look) {
 /** Asks the API, as a program would. */
 export function api(address, token) {
   return async (path) => {
-    const response = await fetch(`http://${address}/api/v1/${path}`, { headers: { Authorization: `Bearer ${token}` } });
+    const response = await fetch(`http://${address}/api/v1/${path}`, {
+      headers: { Authorization: `Bearer ${token}` },
+    });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response.json();
   };
 }
 
-/** A wire to the host: what connects to its `address` reaches the host until it is cut, and again when it is mended. */
+/**
+ * A wire to the host: what connects to its `address` reaches the host until it is cut, and again when it is mended.
+ */
 export async function wire(address) {
-  const [host, port] = [address.slice(0, address.lastIndexOf(":")), Number(address.slice(address.lastIndexOf(":") + 1))];
+  const [host, port] = [
+    address.slice(0, address.lastIndexOf(":")),
+    Number(address.slice(address.lastIndexOf(":") + 1)),
+  ];
   const ends = new Set();
   let isCut = false;
   const server = net.createServer((near) => {

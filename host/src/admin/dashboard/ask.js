@@ -1,10 +1,10 @@
-// Dialogs: nothing that loses, moves or stops something happens without one. Each says what will happen, can be left with
-// Escape, and stays open with the host's own words when the host refuses.
+// Dialogs: nothing that loses, moves or stops something happens without one. Each says what will happen, can be left
+// with Escape, and stays open with the host's own words when the host refuses.
 
 /**
- * Asks whether to do something, and does it. `says` are paragraphs or elements; `yes` is the button; `act` does it and
- * may throw a `Problem`; `done` says what was done, from what `act` returned; `mend` may offer another way after a
- * problem: `{ says, yes, act }`. Resolves to whether it was done when the dialog is closed.
+ * Asks whether to do something, and does it. `says` are paragraphs or elements; `yes` is the button; `act` does it
+ * and may throw a `Problem`; `done` says what was done, from what `act` returned; `mend` may offer another way after
+ * a problem: `{ says, yes, act }`. Resolves to whether it was done when the dialog is closed.
  */
 function ask({ title, says, yes, isDanger = false, act, done, mend = () => null }) {
   const heading = freshId("dialog");
@@ -116,7 +116,8 @@ function askToken(why) {
   });
   const says = paragraphs([
     why,
-    "It is `token` under `[admin]` in the host's `gristmill.toml`. This tab keeps it until it is closed, and sends it to this host alone.",
+    "It is `token` under `[admin]` in the host's `gristmill.toml`.",
+    "This tab keeps it until it is closed, and sends it to this host alone.",
   ]);
   const form = h(
     "form",

@@ -1,5 +1,6 @@
-// The budget: what is configured and what is in effect side by side, each key open to change. What is being typed is left
-// alone by updates; what cannot be right is said beside the field before the host is asked, and what the host says stands there too.
+// The budget: what is configured and what is in effect side by side, each key open to change. What is being typed is
+// left alone by updates; what cannot be right is said beside the field before the host is asked, and what the host
+// says stands there too.
 
 /** The word for no rate. */
 const UNLIMITED = "unlimited";
@@ -161,7 +162,7 @@ function budgetSection(name) {
     "form",
     { class: "budget", novalidate: true, autocomplete: "off", onsubmit: submit },
     names,
-    rows.map((row) => row.el),
+    elements(rows),
     trouble,
     h("div", { class: "actions" }, summary, discard, apply),
   );
@@ -242,8 +243,9 @@ function budgetSection(name) {
 /** What a large step up means, for whatever stands behind the plugin. */
 function leapWords({ item, before, text }) {
   const [old, wanted] = [item.read(before()), item.read(text())];
-  if (item.key === "rate" && wanted === Infinity)
-    return "Without a rate nothing but the concurrency limits how fast messages are started, and so what the plugin's services and databases get.";
+  if (item.key === "rate" && wanted === Infinity) {
+    return "Without a rate, what stands behind the plugin gets as much as the concurrency lets through.";
+  }
   const rises = ["rate", "concurrency"].includes(item.key) && wanted >= old * LEAP;
   return rises
     ? `\`${item.key}\` becomes ${count(wanted / old)} times as large. What stands behind the plugin gets as much more.`

@@ -1,5 +1,6 @@
-// Line charts in SVG, as small as what they have to do: a few series over the last minutes, a limit beside them, and on
-// large ones a scale and a cursor that arrow keys move as well as the pointer. Lines differ in shape, not in colour alone.
+// Line charts in SVG, as small as what they have to do: a few series over the last minutes, a limit beside them, and
+// on large ones a scale and a cursor that arrow keys move as well as the pointer. Lines differ in shape, not in
+// colour alone.
 
 /** The drawing's own units; it is stretched to whatever room there is. */
 const WIDTH = 1000;
@@ -9,8 +10,8 @@ const HEIGHT = 100;
 const BAR_STEPS = 5;
 
 /**
- * A chart of `graph`: `lines` (each a `series`, a `name`, and how it is drawn: area, line, dots, bars, bars-inner or limit), a
- * `scale` (zero, level, log or share) and a `format` for its figures.
+ * A chart of `graph`: `lines` (each a `series`, a `name`, and how it is drawn: area, line, dots, bars, bars-inner or
+ * limit), a `scale` (zero, level, log or share) and a `format` for its figures.
  */
 function chart(graph, { large = false } = {}) {
   const paths = graph.lines.map((line) =>

@@ -54,17 +54,16 @@ function partitionsSection() {
   );
   const table = h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Partitions" },
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "The partitions of this host" },
     h("table", {}, h("thead", {}, h("tr", {}, columns)), body),
   );
   return {
     el: section("partitions", "Partitions", words, table),
     update({ assigned, held_partitions: held }) {
+      const ours = `${counted(assigned.length, "partition is", "partitions are")} this host's`;
       put(
         words,
-        assigned.length === 0
-          ? "No partition is this host's."
-          : `${counted(assigned.length, "partition is", "partitions are")} this host's${held > 0 ? `; ${count(held)} of them not read, because too much is behind messages that are not finished` : ""}.`,
+        `${ours}${held > 0 ? `; ${count(held)} not read, as too much is behind unfinished messages` : ""}.`,
       );
       show(table, assigned.length > 0);
       keep(

@@ -3,7 +3,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** What the host put into the page: its version, and the words and ranges of a budget, whose one home is its config. */
+/**
+ * What the host put into the page: its version, and the words and ranges of a budget, whose one home is its config.
+ */
 const PAGE = JSON.parse(document.getElementById("facts").textContent);
 
 /** An element: `text` is its text, `on…` are listeners, everything else attributes. None and false are left out. */
@@ -52,6 +54,7 @@ function putCoded(node, text) {
 }
 
 function show(node, visible) {
+  if (!visible && !node.hidden) leave(node);
   attribute(node, "hidden", !visible);
 }
 
@@ -61,8 +64,8 @@ function variable(node, name, value) {
 }
 
 /**
- * Makes the children of `parent` those of `items`, in order: one part `{ el, update }` from `make` for each key. Parts
- * that are there already stay, with focus and all.
+ * Makes the children of `parent` those of `items`, in order: one part `{ el, update }` from `make` for each key.
+ * Parts that are there already stay, with focus and all.
  */
 function keep(parent, items, keyOf, make) {
   const old = parent.parts ?? new Map();
@@ -82,16 +85,25 @@ function keep(parent, items, keyOf, make) {
   parent.parts = parts;
 }
 
-/** Takes an element away. Had it the focus, what is around it gets it, so that the keyboard is not back at the top. */
+/** Has an element that is to go the focus, what is around it gets it, so that the keyboard is not back at the top. */
+function leave(el) {
+  if (el.contains(document.activeElement))
+    el.parentElement?.closest("[tabindex='-1']")?.focus({ preventScroll: true });
+}
+
 function remove(el) {
-  const around = el.contains(document.activeElement) && el.parentElement?.closest("[tabindex='-1']");
+  leave(el);
   el.remove();
-  if (around) around.focus({ preventScroll: true });
 }
 
 /** A text field that is not being typed into, or was not changed, follows what the host says. */
 function follow(input, value) {
   if (input.value !== value && document.activeElement !== input) input.value = value;
+}
+
+/** The elements of parts. */
+function elements(parts) {
+  return parts.map(({ el }) => el);
 }
 
 let lastId = 0;

@@ -1,5 +1,5 @@
-// The way of a plugin's messages as a small live diagram: Kafka, buffer, lanes, budget, outcomes. Where messages are held
-// up that could have started, the diagram says so.
+// The way of a plugin's messages as a small live diagram: Kafka, buffer, lanes, budget, outcomes. Where messages are
+// held up that could have started, the diagram says so.
 
 /** The most slots that are drawn one by one. */
 const SLOTS_MAX = 20;
@@ -9,15 +9,11 @@ function flowDiagram() {
   const stations = [kafkaStation(), bufferStation(), lanesStation(), budgetStation(), outcomesStation()];
   for (const { el } of stations.slice(0, -1))
     el.append(h("span", { class: "pipe", "aria-hidden": "true" }, h("i")));
-  const el = h(
-    "ol",
-    { class: "flow" },
-    stations.map((station) => station.el),
-  );
+  const el = h("ol", { class: "flow" }, elements(stations));
   return {
     el,
     update(plugin, history) {
-      const held = plugin.state === "paused" ? null : heldBy(history);
+      const held = heldShares(history);
       for (const station of stations) station.update(plugin, history, held);
       attribute(el, "data-pace", pace(plugin.handled_per_second));
     },
@@ -37,7 +33,7 @@ function station(title, ...below) {
   const el = h(
     "li",
     { class: "station" },
-    h("h4", { text: title }),
+    h("h3", { text: title }),
     h("p", { class: "reading" }, figure, " ", unit),
     below,
   );
@@ -100,11 +96,11 @@ function bufferStation() {
   const base = station("Buffer", fill.el, size, held.el);
   return {
     el: base.el,
-    update(plugin, _, by) {
+    update(plugin, _, shares) {
       base.read(count(plugin.buffer_messages), `of ${count(plugin.budget.buffer)}`);
       fill.update(bufferFill(plugin));
       put(size, `${bytes(plugin.buffer_bytes)} of ${bytes(readSize(plugin.budget.buffer_bytes))}`);
-      held.update(by?.by === "buffer" ? by.share : null);
+      held.update(shares.buffer);
     },
   };
 }
@@ -141,16 +137,16 @@ function budgetStation() {
   const base = station("Budget", slots.el, heldByConcurrency.el, second);
   return {
     el: base.el,
-    update(plugin, _, by) {
+    update(plugin, _, shares) {
       const { concurrency, rate, scope } = plugin.budget;
       base.read(count(plugin.in_flight), `of ${count(concurrency)} in flight`);
       slots.update(plugin.in_flight, concurrency);
-      heldByConcurrency.update(by?.by === "concurrency" ? by.share : null);
+      heldByConcurrency.update(shares.concurrency);
       put(rateFigure, perSecond(plugin.handled_per_second));
-      put(rateUnit, rate ? `of ${rate}${scope === "group" ? " for the group" : ""}` : "no rate");
+      put(rateUnit, rate ? `of ${rateWords(rate)}${scope === "group" ? " for the group" : ""}` : "no rate");
       show(rateFill.el, rate !== null);
       rateFill.update(plugin.handled_per_second / (rate ? readRate(rate) : Infinity));
-      heldByRate.update(by?.by === "rate" ? by.share : null);
+      heldByRate.update(shares.rate);
     },
   };
 }

@@ -16,7 +16,7 @@ const GRAPHS = [
     figure: (plugin) => perSecond(plugin.handled_per_second),
     note: ({ budget }) =>
       budget.rate
-        ? `rate ${budget.rate}${budget.scope === "group" ? ", for the whole group" : ""}`
+        ? `rate ${rateWords(budget.rate)}${budget.scope === "group" ? ", for the whole group" : ""}`
         : "no rate",
   },
   {
@@ -110,7 +110,7 @@ function graphCard(graph, { large = false } = {}) {
   const figure = h("b", { class: "figure" });
   const words = note();
   const drawing = chart(graph, { large });
-  const title = h(large ? "h3" : "h4", { text: graph.title });
+  const title = h("h3", { text: graph.title });
   const key = large && graph.lines.length > 1 ? legend(graph) : null;
   const el = h(
     "div",
@@ -153,11 +153,7 @@ function legend({ lines }) {
 function graphs({ large = false } = {}) {
   const cards = GRAPHS.map((graph) => graphCard(graph, { large }));
   return {
-    el: h(
-      "div",
-      { class: large ? "graphs large" : "graphs" },
-      cards.map(({ el }) => el),
-    ),
+    el: h("div", { class: large ? "graphs large" : "graphs" }, elements(cards)),
     update(plugin, history, span) {
       for (const card of cards) card.update(plugin, history, span);
     },

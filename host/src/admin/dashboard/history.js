@@ -1,5 +1,5 @@
-// The last minutes of every plugin, made from one snapshot a second. What is held is of a fixed length: a page that is
-// open for a day holds no more than one that is open for an hour.
+// The last minutes of every plugin, made from one snapshot a second. What is held is of a fixed length: a page that
+// is open for a day holds no more than one that is open for an hour.
 
 /** What is held of each series: the last five minutes second by second, the last hour in steps of ten seconds. */
 const SPANS = {
@@ -153,17 +153,28 @@ function folded(name, ring) {
   return known.length > 0 ? Math.max(...known) : NaN;
 }
 
-/** What held messages back that could have started, over the last ten seconds: by what, and what share of the time. */
-function heldBy(history) {
-  let most = null;
-  for (const by of THROTTLES) {
-    const share = Math.min(1, history.fine[`throttled:${by}`].mean(10));
-    if (share >= 0.2 && share > (most?.share ?? 0)) most = { by, share };
-  }
-  return most;
+/**
+ * What share of the last ten seconds messages that could have started did not, by what held them; null below a fifth.
+ */
+function heldShares(history) {
+  const share = (by) => Math.min(1, history.fine[`throttled:${by}`].mean(10));
+  return Object.fromEntries(THROTTLES.map((by) => [by, share(by) >= 0.2 ? share(by) : null]));
 }
 
-/** Where the lag goes: its change a second over the last minute, and seconds until it is gone, where that can be said. */
+/**
+ * What holds a plugin at work, in one word. A full buffer is what the other two lead to, and so a cause only without
+ * them.
+ */
+function heldBy({ state }, history) {
+  if (state !== "running") return null;
+  const { rate, concurrency, buffer } = heldShares(history);
+  if (rate === null && concurrency === null) return buffer === null ? null : "buffer";
+  return (rate ?? 0) >= (concurrency ?? 0) ? "rate" : "concurrency";
+}
+
+/**
+ * Where the lag goes: its change a second over the last minute, and seconds until it is gone, where that can be said.
+ */
 function lagTrend(history) {
   const known = history.fine.lag.known(60);
   if (known.length < 10) return { change: NaN, gone: null };

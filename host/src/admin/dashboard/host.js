@@ -14,8 +14,8 @@ const SILENCE_MS_MAX = 5_000;
 /** The longest wait before the host is tried again. */
 const RETRY_MS_MAX = 15_000;
 /**
- * A hidden page lets go of its stream after this long and asks now and then: a browser gives one host six connections,
- * and with each of them held by a tab in the background not even a pause would get through.
+ * A hidden page lets go of its stream after this long and asks now and then: a browser gives one host six
+ * connections, and with each of them held by a tab in the background not even a pause would get through.
  */
 const HIDDEN_MS_MAX = 20_000;
 const HIDDEN_ASK_MS = 5_000;
@@ -130,8 +130,8 @@ class Line {
   #heard = false;
 
   /**
-   * `onNews` gets each snapshot; `onChange` gets how the line is: its `state` (connecting, live, lost, or locked when the
-   * token is missing or wrong), `why`, and the time `retryAt`, none while it is being tried.
+   * `onNews` gets each snapshot; `onChange` gets how the line is: its `state` (connecting, live, lost, or locked when
+   * the token is missing or wrong), `why`, and the time `retryAt`, none while it is being tried.
    */
   constructor(onNews, onChange) {
     this.#onNews = onNews;

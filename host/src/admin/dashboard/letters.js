@@ -3,9 +3,7 @@
 function lettersSection(name) {
   const [words, trouble] = [h("p"), h("p", { class: "wrong", hidden: true })];
   const commands = h("ul", { class: "commands" });
-  const about =
-    "Look through them, try them on a new version, and send them back from a shell beside the host's `gristmill.toml`:";
-  const intro = h("p", {}, ...coded(about));
+  const intro = h("p", {}, ...coded("From a shell beside the host's `gristmill.toml`:"));
   return {
     el: section("letters", "Dead letters", words, trouble, intro, commands),
     update(plugin) {
@@ -15,7 +13,7 @@ function lettersSection(name) {
         words,
         topic
           ? `${counted(letters, "message")} dead-lettered since the start, to \`${topic}\`.`
-          : `This plugin has no dead-letter topic: what is given up is ${plugin.failure_action === "skip" ? "skipped" : "parked"}.`,
+          : `No dead-letter topic: what is given up is ${plugin.failure_action === "skip" ? "skipped" : "parked"}.`,
       );
       show(trouble, plugin.dead_letter_failures > 0);
       put(

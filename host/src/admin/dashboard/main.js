@@ -1,5 +1,5 @@
-// The page as a whole: the line to the host, the address, and which view is shown. Everything is drawn from the newest
-// snapshot, at most once a frame, and not at all while nobody looks.
+// The page as a whole: the line to the host, the address, and which view is shown. Everything is drawn from the
+// newest snapshot, at most once a frame, and not at all while nobody looks.
 
 /** News older than this are called old. */
 const FRESH_MS_MAX = 2_500;
@@ -28,6 +28,7 @@ function take({ plugins }) {
     announce(before.get(plugin.name), plugin);
   }
   Object.assign(now, { plugins, histories, at });
+  drawLine();
   draw();
 }
 
@@ -98,7 +99,7 @@ async function enter() {
 }
 
 /** Forgets the token, and everything that was seen with it. */
-function leave() {
+function forget() {
   token.set("");
   location.reload();
 }
@@ -141,7 +142,7 @@ function goTo(section) {
 put(byId("product"), `gristmill ${PAGE.version}`);
 put(byId("host"), location.host);
 show(byId("leave"), token.get() !== "");
-byId("leave").addEventListener("click", leave);
+byId("leave").addEventListener("click", forget);
 byId("try").addEventListener("click", () => (now.line.state === "locked" ? enter() : line.tryNow()));
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();

@@ -142,9 +142,9 @@ function pluginCard({ plugin: { name } }) {
     el,
     update({ plugin, history }) {
       state.update(plugin);
-      const by = plugin.state === "running" ? heldBy(history) : null;
+      const by = heldBy(plugin, history);
       show(held, by !== null);
-      if (by) put(held, `held by ${by.by}`);
+      if (by) put(held, `held by ${by}`);
       show(trial, plugin.trial !== null);
       if (plugin.trial) put(trial, `${plugin.trial.mode} ${percentOf(plugin.trial.percent)}`);
       put(

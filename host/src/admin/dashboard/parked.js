@@ -8,14 +8,14 @@ const NAMED_MAX = 5;
 
 function parkedSection(name, signal) {
   const words = h("p", {
-    text: "A parked lane is held because its first message cannot be finished and may not be dropped. All other lanes go on.",
+    text: "A parked lane is held: its first message cannot be finished and may not be dropped. All others go on.",
   });
   const trouble = h("p", { class: "wrong", role: "status" });
   const body = h("tbody");
-  const columns = ["First message", "Why", "Messages", ""].map((text) => h("th", { scope: "col", text }));
+  const columns = ["First message", "Why", "Messages"].map((text) => h("th", { scope: "col", text }));
+  columns.push(h("th", { scope: "col" }, h("span", { class: "unseen", text: "Ways on" })));
   const table = h("table", { class: "parked-lanes" }, h("thead", {}, h("tr", {}, columns)), body);
-  const all = (text, way, props) =>
-    button(text, () => askParked(name, way, { all: true, lanes: [] }, shown, refresh), props);
+  const all = (text, way, props) => button(text, () => askParked(name, way, shown, refresh), props);
   const actions = h(
     "div",
     { class: "actions" },
@@ -36,11 +36,11 @@ function parkedSection(name, signal) {
   async function refresh() {
     if (lanes === 0) {
       shown = { lanes: [], total: 0 };
-      return keep(body, [], placeKey, laneRow);
+      return keep(body, [], place, laneRow);
     }
     try {
       shown = await call("GET", pathOf(name, "parked"));
-      keep(body, shown.lanes, placeKey, laneRow);
+      keep(body, shown.lanes, place, laneRow);
       put(
         trouble,
         shown.total > shown.lanes.length
@@ -53,14 +53,12 @@ function parkedSection(name, signal) {
   }
 
   function laneRow(lane) {
-    const { topic, partition, offset } = lane;
-    const only = { all: false, lanes: [{ topic, partition, offset }] };
     const [reason, messages] = [
       h("td", { class: "why" }),
       h("td", { class: "number", "data-column": "Messages" }),
     ];
     const way = (text, word, props) =>
-      button(text, () => askParked(name, word, only, { lanes: [lane], total: 1 }, refresh), {
+      button(text, () => askParked(name, word, { lanes: [lane], total: 1 }, refresh), {
         ...props,
         "aria-label": `${text.replace("…", "")} ${place(lane)}`,
       });
@@ -89,29 +87,50 @@ function parkedSection(name, signal) {
   return { el, update };
 }
 
-function placeKey(lane) {
-  return place(lane);
-}
-
 /** Asks before parked lanes are released or skipped, and does it. */
-async function askParked(name, way, json, { lanes, total }, refresh) {
+async function askParked(name, way, { lanes, total }, refresh) {
   const named = lanes.slice(0, NAMED_MAX).map((lane) => h("li", {}, h("code", { text: place(lane) })));
   if (total > named.length) named.push(h("li", { text: `and ${count(total - named.length)} more` }));
-  const one = total === 1;
-  const messages = counted(total, "message");
-  const behind = lanes.reduce((sum, lane) => sum + lane.messages - 1, 0);
-  const says = {
-    release: `${one ? "This message is" : "These messages are"} tried again as if ${one ? "it" : "they"} had just come, with all attempts anew. What stands behind ${one ? "it" : "them"} waits until then.`,
-    skip: `${one ? "This message is" : "These messages are"} given up: ${name} never handles ${one ? "it" : "them"}, and ${one ? "it goes" : "they go"} to no dead-letter topic. For this plugin ${one ? "it is" : "they are"} lost; Kafka keeps ${one ? "it" : "them"} as long as the topic does. The lanes go on behind ${one ? "it" : "them"}${behind > 0 ? `, with ${counted(behind, "message")}` : ""}.`,
-  }[way];
+  // Those that were seen, and no others that were parked meanwhile; all, when there are more than can be listed.
+  const isAll = total > lanes.length;
+  const json = {
+    all: isAll,
+    lanes: isAll ? [] : lanes.map(({ topic, partition, offset }) => ({ topic, partition, offset })),
+  };
+  const what = total === 1 ? "a parked lane" : counted(total, "parked lane");
+  const done = (answer) =>
+    `\`${name}\`: ${way === "skip" ? "skipped" : "released"} ${counted(answer.lanes, "lane")}`;
   await ask({
-    title: `${capital(way)} ${one ? "a parked lane" : counted(total, "parked lane")} of ${name}?`,
-    says: [h("ul", { class: "places" }, named), says],
-    yes: way === "skip" ? `Skip ${messages}` : "Release",
+    title: `${capital(way)} ${what} of ${name}?`,
+    says: [h("ul", { class: "places" }, named), ...(total === 1 ? ONE : SOME)[way](name)],
+    yes: way === "skip" ? `Skip ${counted(total, "message")}` : "Release",
     isDanger: way === "skip",
     act: () => call("POST", pathOf(name, "parked", way), { json }),
-    done: (answer) =>
-      `\`${name}\`: ${way === "skip" ? "skipped" : "released"} ${counted(answer.lanes, "lane")}`,
+    done,
   });
   await refresh();
 }
+
+/** What will happen to one lane. */
+const ONE = {
+  release: () => [
+    "This message is tried again as if it had just come, with all attempts anew.",
+    "What stands behind it waits until then.",
+  ],
+  skip: (name) => [
+    `This message is given up: ${name} never handles it, and it goes to no dead-letter topic.`,
+    "For this plugin it is lost; Kafka keeps it as long as the topic does. What stands behind it goes on.",
+  ],
+};
+
+/** What will happen to several. */
+const SOME = {
+  release: () => [
+    "These messages are tried again as if they had just come, with all attempts anew.",
+    "What stands behind them waits until then.",
+  ],
+  skip: (name) => [
+    `These messages are given up: ${name} never handles them, and they go to no dead-letter topic.`,
+    "For this plugin they are lost; Kafka keeps them as long as the topic does. What stands behind them goes on.",
+  ],
+};

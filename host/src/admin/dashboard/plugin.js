@@ -47,26 +47,17 @@ function pluginPage(name, signal) {
     lettersSection(name),
   ];
   const [partitions, changes] = [partitionsSection(), changesSection()];
-  const columns = [
-    [budget, where, changes],
-    [version, letters, partitions],
-  ].map((parts) =>
-    h(
-      "div",
-      { class: "column" },
-      parts.map((part) => part.el),
-    ),
-  );
-  const el = h(
+  const left = h("div", { class: "column" }, elements([budget, where, changes]));
+  const right = h("div", { class: "column" }, elements([version, letters, partitions]));
+  const body = h(
     "div",
-    { class: "plugin" },
-    head,
+    { class: "body" },
     way,
-    trial.el,
-    parked.el,
-    charts.el,
-    h("div", { class: "columns" }, columns),
+    elements([trial, parked, charts]),
+    h("div", { class: "columns" }, left, right),
   );
+  const gone = h("p", { class: "empty", text: "This host has no such plugin, or has it no longer." });
+  const el = h("div", { class: "plugin" }, head, gone, body);
 
   repeat(DETAIL_ASK_MS, signal, async () => {
     const detail = await call("GET", pathOf(name)).catch(() => null);
@@ -77,13 +68,15 @@ function pluginPage(name, signal) {
     title,
     update({ plugins, histories }) {
       const plugin = plugins.find((plugin) => plugin.name === name);
+      for (const part of [body, state.el, pause.el, menu]) show(part, plugin !== undefined);
+      show(gone, plugin === undefined);
       if (!plugin) return;
       const history = histories.get(name);
       state.update(plugin);
       pause.update(plugin);
-      const by = plugin.state === "running" ? heldBy(history) : null;
+      const by = heldBy(plugin, history);
       show(held, by !== null);
-      if (by) put(held, `held by ${by.by}`);
+      if (by) put(held, `held by ${by}`);
       show(reason, Boolean(plugin.reason));
       putCoded(reason, plugin.reason);
       flow.update(plugin, history);
@@ -100,12 +93,11 @@ function pauseButton(name) {
   let plugin = null;
   const el = button("Pause…", async () => {
     if (plugin.state === "paused") return resume(name);
-    const flight =
-      plugin.in_flight > 0
-        ? `What is in flight (${count(plugin.in_flight)}) is finished; then nothing`
-        : "Nothing";
+    const flight = counted(plugin.in_flight, "message in flight is", "messages in flight are");
     const says = [
-      `${flight} is started until you resume. It stays in its consumer group and keeps its ${counted(plugin.partitions, "partition")}; what comes meanwhile waits in Kafka.`,
+      `${plugin.in_flight > 0 ? `${flight} finished; then nothing` : "Nothing"} is started until you resume.`,
+      `It stays in its consumer group and keeps its ${counted(plugin.partitions, "partition")}.`,
+      "What comes meanwhile waits in Kafka.",
     ];
     await ask({
       title: `Pause ${name}?`,
@@ -163,7 +155,7 @@ function chartsSection() {
   );
   const hint = h("p", {
     class: "note",
-    text: "Since this page was opened. p50 and p99 are those of the minute before. Arrow keys move through a chart that has the focus.",
+    text: "Since this page was opened. p50 and p99 are of the minute before. Arrow keys move through a chart in focus.",
   });
   return {
     el: section("charts", "Charts", choice, charts.el, failures.el, hint),

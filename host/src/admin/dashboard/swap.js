@@ -64,26 +64,33 @@ function swapForm(name, now) {
   return { el: form };
 }
 
+/** What will happen, way by way. */
+const WILL = {
+  plain: () => [
+    "It is loaded, checked and started while the old version works.",
+    "Then new messages go to it, each lane when its message in flight is finished.",
+    "The old version is kept, so that you can roll back.",
+  ],
+  canary: (percentage) => [
+    `It is loaded, checked and started. Then ${percentOf(percentage)} of the lanes go to it, always the same ones.`,
+    "A message that it fails on is handled again by the old version.",
+    "It stays until you promote it or roll it back, or is rolled back by itself when it does worse.",
+  ],
+  shadow: () => [
+    "It is loaded, checked and started. Then it gets copies of messages; its outputs and calls are suppressed.",
+    "What it makes of them is compared with what the old version did.",
+  ],
+};
+
 /** Says what a swap will do, and does it. */
 async function askSwap(name, plugin, component, { way, percentage }) {
   const digest = await digestOf(component);
-  const query = new URLSearchParams(
-    way === "canary" ? { canary: percentage } : way === "shadow" ? { shadow: true } : {},
-  );
+  const how = { plain: {}, canary: { canary: percentage }, shadow: { shadow: true } }[way];
   const upload = (more = {}) => {
-    const all = new URLSearchParams({ ...Object.fromEntries(query), ...more });
-    return call("PUT", `${pathOf(name, "component")}${all.size > 0 ? `?${all}` : ""}`, {
-      file: component,
-      isSwap: true,
-    });
+    const query = new URLSearchParams({ ...how, ...more });
+    const path = `${pathOf(name, "component")}${query.size > 0 ? `?${query}` : ""}`;
+    return call("PUT", path, { file: component, isSwap: true });
   };
-  const will = {
-    plain:
-      "It is loaded, checked and started while the old version works. Then new messages go to it, each lane when its message in flight is finished; the old version is kept, so that you can roll back.",
-    canary: `It is loaded, checked and started. Then ${percentOf(percentage)} of the lanes go to it, the same ones all the time, until you promote it or roll it back. It is rolled back by itself when it does worse than the old version. A message that it fails on is handled again by the old one.`,
-    shadow:
-      "It is loaded, checked and started. Then it gets copies of messages; its outputs and calls are suppressed, and what it would have done is compared with what the old version did.",
-  }[way];
   const pairs = h(
     "dl",
     { class: "facts" },
@@ -96,7 +103,7 @@ async function askSwap(name, plugin, component, { way, percentage }) {
     says: [
       pairs,
       digest === plugin.digest && "This is the very version that runs now.",
-      will,
+      ...WILL[way](percentage),
       "Whatever is wrong with it, it is refused, and the old version goes on untouched.",
     ],
     yes: {
@@ -123,7 +130,10 @@ function wantsMore({ status, message }) {
   return status === 422 && /accept.new.imports/i.test(message);
 }
 
-/** The digest of a file as the host will name it; none where the browser computes none, which is on plain http beyond this machine. */
+/**
+ * The digest of a file as the host will name it; none where the browser computes none, which is on plain http beyond
+ * this machine.
+ */
 async function digestOf(file) {
   if (!crypto.subtle) return null;
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));

@@ -18,7 +18,9 @@ function threeDigits(number, more = 0) {
   return number.toFixed((size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2) + more);
 }
 
-/** A count: exact up to five digits, then as in `1.23 M`, with `more` digits where those do not tell figures apart. */
+/**
+ * A count: exact up to five digits, then as in `1.23 M`, with `more` digits where those do not tell figures apart.
+ */
 function count(number, more = 0) {
   if (number == null || Number.isNaN(number)) return NONE;
   if (Math.abs(number) < 100_000) return grouped(number);
@@ -139,6 +141,11 @@ function readRate(text) {
   const rate = (Number(number) * { "": 1, k: 1e3, M: 1e6 }[factor]) / PERIODS[period];
   // A hair's breadth of tolerance: the host reads decimal digits, and its word is the last.
   return rate >= (1 / 86_400) * 0.999_999 && rate <= 1.000_001e6 ? rate : null;
+}
+
+/** A rate as it is configured, and a second where that is not what it says. */
+function rateWords(text) {
+  return text.endsWith("/s") ? text : `${text} (${perSecond(readRate(text))})`;
 }
 
 /** Seconds of a duration such as `100ms`. */

@@ -35,8 +35,16 @@ function pointsWords(points) {
 
 function timesWords(times) {
   if (!Number.isFinite(times) || times === 0) return "";
-  return times > 0.97 && times < 1.03 ? "alike" : `${times > 1 ? "▲" : "▼"} ${times.toFixed(2)} times`;
+  return times > 0.97 && times < 1.03
+    ? "alike"
+    : `${times > 1 ? "▲" : "▼"} ${threeDigits(times)} times as long`;
 }
+
+/** What else is to be known of a trial. */
+const ENDS = {
+  canary: "It is rolled back by itself when it traps repeatedly, fails more often or takes far longer.",
+  shadow: "Nothing that it does counts.",
+};
 
 /** The two versions of a trial side by side, with the way out in both directions. */
 function trialSection(name) {
@@ -78,10 +86,7 @@ function trialSection(name) {
       show(el, trial !== null);
       if (!trial) return;
       put(words, capital(`${trialWords(trial)}${shareWords(trial)}`));
-      putCoded(
-        by,
-        `Begun by ${trial.by} at ${clock(trial.since)}. ${trial.mode === "canary" ? "It is rolled back by itself when it traps again and again, fails more or takes far longer than the old version." : "Nothing that it does counts."}`,
-      );
+      putCoded(by, `Begun by ${trial.by} at ${clock(trial.since)}. ${ENDS[trial.mode] ?? ""}`);
       oldDigest.update(trial.old.digest);
       newDigest.update(trial.new.digest);
       keep(
@@ -140,10 +145,9 @@ function differencesPart() {
       show(el, differences !== null);
       if (!differences) return;
       const { compared, missed, outcomes, outputs, samples } = differences;
-      put(
-        words,
-        `Of ${counted(compared, "message")} that both handled, ${count(outputs)} have other outputs; of ${count(outcomes)} one failed and the other did not. ${counted(missed, "message was", "messages were")} not copied because the shadow was busy.`,
-      );
+      const differ = `${count(outputs)} have other outputs; of ${count(outcomes)} one failed and the other did not`;
+      const busy = `${counted(missed, "message was", "messages were")} not copied because the shadow was busy`;
+      put(words, `Of ${counted(compared, "message")} that both handled, ${differ}. ${busy}.`);
       show(table, samples.length > 0);
       keep(body, [...samples].reverse(), place, sampleRow);
     },

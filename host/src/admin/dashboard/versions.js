@@ -74,10 +74,9 @@ function lastSwap() {
       show(el, swap !== null);
       if (!swap) return;
       attribute(el, "data-result", swap.result);
-      putCoded(
-        words,
-        `Last swap: \`${short(swap.digest)}\` ${endings[swap.result] ?? swap.result} at ${clock(swap.at)}, ${ago(swap.at)}, asked for by ${swap.by}.`,
-      );
+      const ended = endings[swap.result] ?? swap.result;
+      const when = `${ago(swap.at)}, at ${clock(swap.at)}`;
+      putCoded(words, `Last swap: \`${short(swap.digest)}\` ${ended} ${when}, by ${swap.by}.`);
       show(reason, Boolean(swap.reason));
       put(reason, swap.reason);
     },
@@ -90,7 +89,7 @@ function rollBack(name, { trial, component, digest }) {
     canary: () =>
       `The canary of \`${short(trial.new.digest)}\` ends; its lanes go back to \`${short(trial.old.digest)}\`.`,
     shadow: () =>
-      `The shadow of \`${short(trial.new.digest)}\` ends; \`${short(trial.old.digest)}\` goes on as it does now.`,
+      `The shadow of \`${short(trial.new.digest)}\` ends; \`${short(trial.old.digest)}\` goes on.`,
     none: () =>
       `New messages go to \`${short(component.previous)}\` again, lane by lane, instead of \`${short(digest)}\`.`,
   }[trial?.mode ?? "none"]();
@@ -107,7 +106,8 @@ function rollBack(name, { trial, component, digest }) {
 
 function promote(name, { trial }) {
   const says = [
-    `\`${short(trial.new.digest)}\` takes over all lanes, each when its message in flight is finished. \`${short(trial.old.digest)}\` is kept, so that you can roll back.`,
+    `\`${short(trial.new.digest)}\` takes over all lanes, each when its message in flight is finished.`,
+    `\`${short(trial.old.digest)}\` is kept, so that you can roll back.`,
   ];
   return ask({
     title: `Promote the new version of ${name}?`,

@@ -38,7 +38,10 @@ const LEVELS_OF_CARE = ["bad", "warn", "note"];
 /** A swap that ended badly is worth a word for this long. */
 const SWAP_NEWS_MS = 6 * 3600 * 1000;
 
-/** What of a plugin needs attention: what it is about, its `level`, `text`, and the `section` of its page that has more. */
+/**
+ * What of a plugin needs attention: what it is about, its `level`, `text`, and the `section` of its page that has
+ * more.
+ */
 function cares(plugin, history) {
   const found = [];
   const care = (about, level, text, section = "") =>
