@@ -104,78 +104,56 @@ function busy([go, cancel], status) {
   };
 }
 
-/** Asks for the token of the admin side; resolves to whether one was given. */
-function askToken(why) {
+/** Asks for a text, and lets `keep` have it; resolves to whether one was given. */
+function askText({ title, says, label, input, yes, keep }) {
   const heading = freshId("dialog");
-  const input = h("input", {
-    type: "password",
-    autocomplete: "off",
-    spellcheck: "false",
-    required: true,
-    autofocus: true,
-  });
-  const says = paragraphs([
-    why,
-    "It is `token` under `[admin]` in the host's `gristmill.toml`.",
-    "This tab keeps it until it is closed, and sends it to this host alone.",
-  ]);
+  const cancel = button("Cancel", () => dialog.close());
+  const go = h("button", { type: "submit", class: "primary" }, yes);
   const form = h(
     "form",
     {},
-    h("h2", { id: heading, text: "This host asks for a token" }),
-    h("div", { class: "says" }, says),
-    field("Token", input),
-    h(
-      "div",
-      { class: "actions" },
-      button("Cancel", () => dialog.close()),
-      h("button", { type: "submit", class: "primary" }, "Look in"),
-    ),
+    h("h2", { id: heading, text: title }),
+    h("div", { class: "says" }, paragraphs(says)),
+    field(label, input),
+    h("div", { class: "actions" }, cancel, go),
   );
   const dialog = h("dialog", { class: "ask", "aria-labelledby": heading }, form);
   let isGiven = false;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    token.set(input.value.trim());
+    keep(input.value.trim());
     isGiven = true;
     dialog.close();
   });
   return openDialog(dialog, () => isGiven);
 }
 
+/** Asks for the token of the admin side. */
+function askToken(why) {
+  return askText({
+    title: "This host asks for a token",
+    says: [
+      why,
+      "It is `token` under `[admin]` in the host's `gristmill.toml`.",
+      "This tab keeps it until it is closed, and sends it to this host alone.",
+    ],
+    label: "Token",
+    input: h("input", { type: "password", autocomplete: "off", required: true, autofocus: true }),
+    yes: "Look in",
+    keep: token.set,
+  });
+}
+
 /** Asks who uses this browser. */
 function askUser() {
-  const heading = freshId("dialog");
-  const input = h("input", {
-    type: "text",
-    autocomplete: "nickname",
-    maxlength: 64,
-    value: user.get(),
-    autofocus: true,
+  return askText({
+    title: "Who are you?",
+    says: "The host notes it beside everything that you change, so that others know whom to ask.",
+    label: "Name",
+    input: h("input", { type: "text", maxlength: 64, value: user.get(), autofocus: true }),
+    yes: "Keep",
+    keep: user.set,
   });
-  const says = paragraphs(
-    "The host notes it beside everything that you change, so that others know whom to ask.",
-  );
-  const form = h(
-    "form",
-    {},
-    h("h2", { id: heading, text: "Who are you?" }),
-    h("div", { class: "says" }, says),
-    field("Name", input),
-    h(
-      "div",
-      { class: "actions" },
-      button("Cancel", () => dialog.close()),
-      h("button", { type: "submit", class: "primary" }, "Keep"),
-    ),
-  );
-  const dialog = h("dialog", { class: "ask", "aria-labelledby": heading }, form);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    user.set(input.value.trim());
-    dialog.close();
-  });
-  return openDialog(dialog, () => user.get());
 }
 
 /** How long a notice stays. */

@@ -11,7 +11,7 @@ const BAR_STEPS = 5;
 
 /**
  * A chart of `graph`: `lines` (each a `series`, a `name`, and how it is drawn: area, line, dots, bars, bars-inner or
- * limit), a `scale` (zero, level, log or share) and a `format` for its figures.
+ * limit), a `scale` (zero, level, log or share), a `format` for its figures, and whether those are `isWhole`.
  */
 function chart(graph, { large = false } = {}) {
   const paths = graph.lines.map((line) =>
@@ -52,7 +52,7 @@ function chart(graph, { large = false } = {}) {
     shown = { values, seconds: span.seconds, length: values[0].length };
     values.forEach((ys, index) => attribute(paths[index], "d", shape(graph.lines[index].as, ys, range)));
     if (shaded) attribute(shade, "d", shaded(range, ...values));
-    if (large) scale(grid, marks, range, graph.format);
+    if (large) scale(grid, marks, range, graph);
     attribute(el, "aria-label", `${graph.title}, last ${span.words}: ${described(values[0], graph.format)}`);
     readout?.refresh();
   }
@@ -174,8 +174,11 @@ function round(number) {
 }
 
 /** Lines across and what they stand for. */
-function scale(grid, marks, range, format) {
-  const ticks = ticksOf(range).map((value) => ({ value, top: round((1 - range.place(value)) * 100) }));
+function scale(grid, marks, range, { format, isWhole }) {
+  const ticks = ticksOf(range, isWhole).map((value) => ({
+    value,
+    top: round((1 - range.place(value)) * 100),
+  }));
   // More digits until no two marks read the same.
   const labels = [0, 1, 2, 3].map((more) => ticks.map(({ value }) => format(value, more)));
   const apart = labels.find((texts) => new Set(texts).size === texts.length) ?? labels[0];
@@ -191,7 +194,7 @@ function scale(grid, marks, range, format) {
   });
 }
 
-function ticksOf({ low, high, isLog }) {
+function ticksOf({ low, high, isLog }, isWhole) {
   const ticks = [];
   if (isLog) {
     const decades = Math.round(Math.log10(high / low));
@@ -201,7 +204,8 @@ function ticksOf({ low, high, isLog }) {
   }
   const rough = (high - low) / 3;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.8);
+  const sizes = [1, 2, 2.5, 5, 10].map((factor) => factor * power);
+  const step = sizes.find((size) => size >= rough * 0.8 && (!isWhole || Number.isInteger(size))) ?? 1;
   for (let value = Math.ceil(low / step) * step; value <= high; value += step)
     ticks.push(Number(value.toPrecision(12)));
   return ticks;

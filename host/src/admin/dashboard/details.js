@@ -107,7 +107,7 @@ function changesSection() {
         ({ key }) => key,
         (change) => {
           const what = h("span");
-          putCoded(what, change.what);
+          putCoded(what, shortened(change.what));
           return {
             el: h(
               "li",

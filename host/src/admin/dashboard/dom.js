@@ -96,11 +96,6 @@ function remove(el) {
   el.remove();
 }
 
-/** A text field that is not being typed into, or was not changed, follows what the host says. */
-function follow(input, value) {
-  if (input.value !== value && document.activeElement !== input) input.value = value;
-}
-
 /** The elements of parts. */
 function elements(parts) {
   return parts.map(({ el }) => el);

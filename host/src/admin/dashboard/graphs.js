@@ -22,7 +22,8 @@ const GRAPHS = [
   {
     id: "in-flight",
     title: "In flight",
-    format: figureOf,
+    format: count,
+    isWhole: true,
     scale: "zero",
     lines: [
       { series: "in_flight", name: "in flight", as: "area" },
@@ -44,7 +45,8 @@ const GRAPHS = [
   {
     id: "lag",
     title: "Lag",
-    format: figureOf,
+    format: count,
+    isWhole: true,
     scale: "level",
     lines: [{ series: "lag", name: "behind", as: "line" }],
     figure: (plugin) => count(plugin.lag),
@@ -77,12 +79,6 @@ const GRAPHS = [
     note: (_, history) => kindsLately(history),
   },
 ];
-
-/** A count on a scale, where halves may stand. */
-function figureOf(number, more) {
-  const isPlain = Number.isNaN(number) || Number.isInteger(number) || Math.abs(number) >= 100;
-  return isPlain ? count(number, more) : String(Number(number.toFixed(1)));
-}
 
 /** The ways in which attempts fail, as the API's kinds and as people say them. */
 const KINDS = { trap: "trap", timeout: "time-out", cpu: "CPU", memory: "memory", exit: "exit" };

@@ -153,23 +153,30 @@ function folded(name, ring) {
   return known.length > 0 ? Math.max(...known) : NaN;
 }
 
+/** From this share of the time on it is worth a word that something holds messages back. */
+const HELD_NOTED = 0.2;
+/** From this share on it is what holds the plugin. */
+const HELD_NAMED = 0.5;
+
 /**
- * What share of the last ten seconds messages that could have started did not, by what held them; null below a fifth.
+ * For what share of the last ten seconds messages that could have started did not, by what held them; none where it
+ * is not worth a word.
  */
 function heldShares(history) {
   const share = (by) => Math.min(1, history.fine[`throttled:${by}`].mean(10));
-  return Object.fromEntries(THROTTLES.map((by) => [by, share(by) >= 0.2 ? share(by) : null]));
+  return Object.fromEntries(THROTTLES.map((by) => [by, share(by) >= HELD_NOTED ? share(by) : null]));
 }
 
 /**
- * What holds a plugin at work, in one word. A full buffer is what the other two lead to, and so a cause only without
+ * What holds a plugin at work, in one word. A full buffer is what the other two lead to, and so named only without
  * them.
  */
 function heldBy({ state }, history) {
   if (state !== "running") return null;
   const { rate, concurrency, buffer } = heldShares(history);
-  if (rate === null && concurrency === null) return buffer === null ? null : "buffer";
-  return (rate ?? 0) >= (concurrency ?? 0) ? "rate" : "concurrency";
+  const [by, share] = (rate ?? 0) >= (concurrency ?? 0) ? ["rate", rate] : ["concurrency", concurrency];
+  if (share >= HELD_NAMED) return by;
+  return share === null && buffer >= HELD_NAMED ? "buffer" : null;
 }
 
 /**

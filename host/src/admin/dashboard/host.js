@@ -50,18 +50,22 @@ function headerText(text) {
 /** Sends a request; returns the response when it is a good one, else throws a `Problem`. */
 async function send(method, path, { body, type, signal }) {
   const headers = { "Gristmill-User": headerText(user.get()) };
-  if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
+  if (token.get()) headers.Authorization = `Bearer ${headerText(token.get())}`;
   if (type) headers["Content-Type"] = type;
   const response = await fetch(path, { method, headers, body, signal, cache: "no-store", redirect: "error" });
   if (response.ok) return response;
   const text = await response.text();
-  let more = {};
-  try {
-    more = JSON.parse(text);
-  } catch {
-    // Not from the host itself but from something before it; what it said is shown as it is.
-  }
+  const more = details(text);
   throw new Problem(response.status, more.detail ?? (text.slice(0, 500) || response.statusText), more);
+}
+
+/** The problem details in an answer; none when it is not from the host itself but from something before it. */
+function details(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** Asks the host for something, or to do something. `json` and `file` are bodies; `isSwap` may take longer. */
@@ -221,7 +225,12 @@ class Line {
   #news(snapshot) {
     this.#heard = true;
     this.#onChange({ state: "live" });
-    this.#onNews(snapshot);
+    try {
+      this.#onNews(snapshot);
+    } catch (error) {
+      // A fault of the page's own is no fault of the line.
+      reportError(error);
+    }
   }
 
   /** Waits so long, for ever when there is no time, or until it is woken. */

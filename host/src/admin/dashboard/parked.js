@@ -12,8 +12,12 @@ function parkedSection(name, signal) {
   });
   const trouble = h("p", { class: "wrong", role: "status" });
   const body = h("tbody");
-  const columns = ["First message", "Why", "Messages"].map((text) => h("th", { scope: "col", text }));
-  columns.push(h("th", { scope: "col" }, h("span", { class: "unseen", text: "Ways on" })));
+  const columns = [
+    h("th", { scope: "col", text: "First message" }),
+    h("th", { scope: "col", text: "Why" }),
+    h("th", { scope: "col", class: "number", text: "Messages" }),
+    h("th", { scope: "col" }, h("span", { class: "unseen", text: "Ways on" })),
+  ];
   const table = h("table", { class: "parked-lanes" }, h("thead", {}, h("tr", {}, columns)), body);
   const all = (text, way, props) => button(text, () => askParked(name, way, shown, refresh), props);
   const actions = h(

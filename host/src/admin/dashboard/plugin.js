@@ -5,6 +5,8 @@ const DETAIL_ASK_MS = 3_000;
 
 /** The sections that the page's own menu names. */
 const MENU = {
+  trial: "Trial",
+  parked: "Parked lanes",
   charts: "Charts",
   budget: "Budget",
   where: "Find a message",
@@ -23,11 +25,10 @@ function pluginPage(name, signal) {
   ];
   const title = h("h1", { tabindex: "-1", text: name });
   const pause = pauseButton(name);
-  const menu = h(
-    "nav",
-    { class: "menu", "aria-label": "On this page" },
-    Object.entries(MENU).map(([id, text]) => h("a", { href: addressOf(name, id), text })),
+  const links = Object.fromEntries(
+    Object.entries(MENU).map(([id, text]) => [id, h("a", { href: addressOf(name, id), text })]),
   );
+  const menu = h("nav", { class: "menu", "aria-label": "On this page" }, Object.values(links));
   const head = h(
     "header",
     { class: "page" },
@@ -74,6 +75,8 @@ function pluginPage(name, signal) {
       const history = histories.get(name);
       state.update(plugin);
       pause.update(plugin);
+      show(links.trial, plugin.trial !== null);
+      show(links.parked, plugin.parked_lanes > 0);
       const by = heldBy(plugin, history);
       show(held, by !== null);
       if (by) put(held, `held by ${by}`);

@@ -116,6 +116,11 @@ function short(digest) {
   return digest ? digest.replace(/^sha256:/, "").slice(0, 12) : NONE;
 }
 
+/** A text in which every digest is short. */
+function shortened(text) {
+  return text.replaceAll(/sha256:([0-9a-f]{12})[0-9a-f]{52}/g, "`$1`");
+}
+
 function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

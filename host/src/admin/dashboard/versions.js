@@ -47,7 +47,7 @@ function versionSection(name) {
         since,
         news.component.since ? `since ${clock(news.component.since)}, ${ago(news.component.since)}` : "",
       );
-      putCoded(why, news.component.why || NONE);
+      putCoded(why, shortened(news.component.why) || NONE);
       previous.update(news.component.previous);
       show(before, news.component.previous !== null);
       show(back, news.trial === null);
