@@ -96,7 +96,7 @@ function partitionsSection() {
 /** Who changed what, and as whom changes made here are noted. */
 function changesSection() {
   const none = h("p", { text: "Nobody has changed anything since the host was started." });
-  const list = h("ol", { class: "changes" });
+  const list = h("ol", { class: "changes", tabindex: "0", "aria-label": "Changes, the newest first" });
   return {
     el: section("changes", "Changes", none, list, userLine()),
     update({ changes }) {

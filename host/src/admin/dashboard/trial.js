@@ -35,9 +35,9 @@ function pointsWords(points) {
 
 function timesWords(times) {
   if (!Number.isFinite(times) || times === 0) return "";
-  return times > 0.97 && times < 1.03
-    ? "alike"
-    : `${times > 1 ? "▲" : "▼"} ${threeDigits(times)} times as long`;
+  if (times > 0.97 && times < 1.03) return "alike";
+  const factor = times < 0.1 ? percent(times) : `${threeDigits(times)} times`;
+  return `${times > 1 ? "▲" : "▼"} ${factor} as long`;
 }
 
 /** What else is to be known of a trial. */
@@ -129,7 +129,7 @@ function differencesPart() {
   const columns = ["Message", "Old", "New"].map((text) => h("th", { scope: "col", text }));
   const table = h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Messages that differ" },
     h(
       "table",
       { class: "samples" },
@@ -146,8 +146,11 @@ function differencesPart() {
       if (!differences) return;
       const { compared, missed, outcomes, outputs, samples } = differences;
       const differ = `${count(outputs)} have other outputs; of ${count(outcomes)} one failed and the other did not`;
-      const busy = `${counted(missed, "message was", "messages were")} not copied because the shadow was busy`;
-      put(words, `Of ${counted(compared, "message")} that both handled, ${differ}. ${busy}.`);
+      const busy = `${counted(missed, "message was", "messages were")} not copied because the shadow was busy.`;
+      put(
+        words,
+        `Of ${counted(compared, "message")} that both handled, ${differ}.${missed > 0 ? ` ${busy}` : ""}`,
+      );
       show(table, samples.length > 0);
       keep(body, [...samples].reverse(), place, sampleRow);
     },
