@@ -22,6 +22,7 @@
 //! - `api`: what is asked of a running host, and that its answers are what its document says
 //! - `swap`: another component takes over under load, is tried first, and is rolled back when it does worse
 //! - `budgets`: budgets change while messages flow
+//! - `dashboard`: what operators see and do in a browser
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -34,6 +35,7 @@ mod batches;
 mod budgets;
 mod commands;
 mod crash;
+mod dashboard;
 mod dead_letters;
 mod demo;
 mod drain;

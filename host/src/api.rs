@@ -32,6 +32,8 @@ pub struct Plugin {
     pub state: String,
     /// What is in the way, if anything is.
     pub reason: Option<String>,
+    /// It starts nothing until it is resumed, whatever else it is doing.
+    pub paused: bool,
     /// The component that handles messages: `sha256:` and 64 hex digits; empty before it is loaded.
     pub digest: String,
     /// Where that component comes from.

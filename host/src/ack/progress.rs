@@ -210,6 +210,13 @@ impl Progress {
         self.open.len()
     }
 
+    /// Offsets beyond the watermark that are finished, by this assignment or the one before.
+    pub fn finished_ahead(&self) -> i64 {
+        let watermark = self.watermark().unwrap_or(0);
+        let restored = self.restored.iter().map(|range| (range.end - range.start.max(watermark)).max(0));
+        self.finished as i64 + restored.sum::<i64>()
+    }
+
     /// Delivered messages that are not finished.
     pub fn unfinished(&self) -> usize {
         self.open.len() - self.finished

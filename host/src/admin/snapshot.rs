@@ -20,6 +20,7 @@ pub(super) fn plugin(seat: &Seat, recent: Recent) -> Plugin {
         name: settings.name.to_string(),
         state: seat.word().to_owned(),
         reason: seat.state().not_ready(),
+        paused: seat.is_paused(),
         digest: metrics.digest(),
         component: seat.component().unwrap_or_else(not_loaded),
         topics: settings.topics.clone(),
