@@ -153,7 +153,7 @@ fn fail(message: &mut RunMessage, not_before: u64) {
 
 #[test]
 fn waiting_retries_have_no_more_than_their_share_of_the_buffer() {
-    let mut buffer = Buffer::new(Order::None, 10, 1 << 20, BOUNDS);
+    let mut buffer = Buffer::new(Order::None, 32, 1 << 20, BOUNDS);
     let partition = Partition::new("t".into(), 0);
     buffer.assign(partition.clone());
     push(&mut buffer, &partition, &(0..10).map(|offset| (offset, None)).collect::<Vec<_>>());
@@ -161,7 +161,7 @@ fn waiting_retries_have_no_more_than_their_share_of_the_buffer() {
         fail(&mut message, 5);
         settle(&mut buffer, message, End::Retry);
     }
-    assert_eq!((buffer.messages(0), buffer.room(0, 1).messages), (5, 5));
+    assert_eq!((buffer.messages(0), buffer.room(0, 1).messages), (2, 30));
     assert!(take(&mut buffer, 10).is_empty());
     buffer.wake(Duration::from_secs(4));
     assert_eq!((take(&mut buffer, 10).len(), buffer.next_due()), (0, Some(Duration::from_secs(5))));
