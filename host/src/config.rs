@@ -1,6 +1,7 @@
 //! Checked settings: the only shape of the config that other rooms see. Everything here is valid; `config::file`
 //! is what the user wrote and `config::check` the way from one to the other. This room builds nothing.
 
+mod budget;
 pub mod check;
 pub mod env;
 mod failure;
@@ -10,6 +11,7 @@ mod later;
 pub mod librdkafka;
 pub mod limits;
 pub mod names;
+pub mod patch;
 mod plugin;
 pub mod problem;
 pub mod schema;
@@ -96,6 +98,8 @@ pub struct Plugin {
     pub retry: Retry,
     /// What happens to a message that is given up on.
     pub failure: Failure,
+    /// When a new version that is tried has to go.
+    pub canary: Canary,
     /// What a crash may do to outputs.
     pub delivery: Delivery,
     /// How messages are gathered into batches, if the component does that; at least one.
@@ -126,6 +130,19 @@ pub struct Failure {
     pub max_parked: usize,
     /// Delivered messages from a partition's watermark to its highest.
     pub max_span: usize,
+}
+
+/// `[plugins.NAME.canary]`: how much worse than the old version a new one may do before it is rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// So many traps in a row end it.
+    pub traps: u64,
+    /// Nothing else is looked at before it has had so many messages.
+    pub messages: u64,
+    /// Percentage points by which its share of failures may be above the old version's.
+    pub failure_points: u64,
+    /// How many times the old version's p99 its own may be.
+    pub slowdown: u64,
 }
 
 /// What happens to a message that is given up on.
@@ -229,6 +246,25 @@ pub struct Budget {
     pub cpu: Duration,
     /// Linear memory of one instance, in bytes.
     pub memory: usize,
+    /// Whether changes made while the host runs are kept over a restart.
+    pub keep: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            concurrency: limits::CONCURRENCY.default.0 as usize,
+            rate: None,
+            burst: limits::BURST.default.0 as u32,
+            scope: Scope::Instance,
+            buffer: limits::BUFFER.default.0 as usize,
+            buffer_bytes: limits::BUFFER_BYTES.default.0 as usize,
+            timeout: limits::TIMEOUT.default.0,
+            cpu: limits::CPU.default.0,
+            memory: limits::MEMORY.default.0 as usize,
+            keep: false,
+        }
+    }
 }
 
 impl Default for Retry {
@@ -237,6 +273,17 @@ impl Default for Retry {
             attempts: limits::ATTEMPTS.default.0 as u32,
             backoff: limits::BACKOFF.default.0,
             max_backoff: limits::MAX_BACKOFF.default.0,
+        }
+    }
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self {
+            traps: limits::CANARY_TRAPS.default.0,
+            messages: limits::CANARY_MESSAGES.default.0,
+            failure_points: limits::CANARY_FAILURE_POINTS.default.0,
+            slowdown: limits::CANARY_SLOWDOWN.default.0,
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod capability;
 pub mod kafka;
 
 // Floor 3, decisions: no network, no disk, no clock of their own.
+pub mod advice;
 pub mod batch;
 pub mod budget;
 pub mod buffer;
@@ -34,6 +35,7 @@ pub mod run;
 
 // Floor 1, tools.
 pub mod ack;
+pub mod api;
 pub mod bindings;
 pub mod jsonl;
 pub mod log_limit;

@@ -1,12 +1,15 @@
 //! Every metric of a plugin, once: its name, its labels and where it is counted. Only atomics on the hot way;
 //! histograms are filled a run at a time.
 
+mod quantile;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::outcome::{Outcome, TrapKind};
+use crate::outcome::{Outcome, SwapResult, TrapKind};
+pub use quantile::quantile;
 
 /// Upper bounds of the time histograms' buckets, in seconds: from a no-op handler to the longest default timeout.
 pub const SECONDS_BUCKETS: [f64; 20] = [
@@ -39,6 +42,9 @@ impl ThrottledBy {
     }
 }
 
+/// Observations by bucket, not cumulative; the last is of those above every bound.
+pub type Buckets = [u64; SECONDS_BUCKETS.len() + 1];
+
 /// Times, in buckets. Observed through a `LocalHistogram`, so that a run of messages costs one pass of additions.
 #[derive(Debug, Default)]
 pub struct Histogram {
@@ -58,7 +64,7 @@ impl Histogram {
     }
 
     /// Observations by bucket (the last is +Inf), not cumulative, and their sum in seconds.
-    pub fn snapshot(&self) -> ([u64; SECONDS_BUCKETS.len() + 1], f64) {
+    pub fn snapshot(&self) -> (Buckets, f64) {
         let buckets = std::array::from_fn(|i| self.buckets[i].load(Ordering::Relaxed));
         (buckets, Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed)).as_secs_f64())
     }
@@ -67,7 +73,7 @@ impl Histogram {
 /// Times of one run, before they are added to the plugin's.
 #[derive(Debug, Default)]
 pub struct LocalHistogram {
-    buckets: [u64; SECONDS_BUCKETS.len() + 1],
+    buckets: Buckets,
     sum_ns: u64,
 }
 
@@ -99,6 +105,7 @@ pub struct PluginMetrics {
     messages: [AtomicU64; Outcome::ALL.len()],
     traps: [AtomicU64; TrapKind::ALL.len()],
     throttled_ns: [AtomicU64; ThrottledBy::ALL.len()],
+    swaps: [AtomicU64; SwapResult::ALL.len()],
     /// Time in `handle-message`.
     pub handle_seconds: Histogram,
     /// Time from being fetched to being started.
@@ -149,6 +156,7 @@ impl Default for PluginMetrics {
             messages: Default::default(),
             traps: Default::default(),
             throttled_ns: Default::default(),
+            swaps: Default::default(),
             handle_seconds: Histogram::default(),
             wait_seconds: Histogram::default(),
             batch_seconds: Histogram::default(),
@@ -194,6 +202,16 @@ impl PluginMetrics {
     /// Guests broken off so far.
     pub fn traps(&self, kind: TrapKind) -> u64 {
         self.traps[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts a swap that ended.
+    pub fn count_swap(&self, result: SwapResult) {
+        self.swaps[result as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Swaps that ended so far.
+    pub fn swaps(&self, result: SwapResult) -> u64 {
+        self.swaps[result as usize].load(Ordering::Relaxed)
     }
 
     /// Adds time during which messages that could have started did not.

@@ -144,11 +144,15 @@ fn period(unit: u128, digits: u128, scale: u32) -> Option<Rate> {
     (Rate::PERIOD_MIN..=Rate::PERIOD_MAX).contains(&period).then_some(Rate { period })
 }
 
-/// The shortest way to write a rate: the number, and the unit's name and nanoseconds.
+/// Digits up to which a rate is written by the second, which is what most think in; only then is what is shortest better.
+const SECOND_DIGITS_MAX: usize = 4;
+
+/// How a rate is written: the number, and the unit's name and nanoseconds.
 fn shortest(rate: Rate) -> (Number, (&'static str, u128)) {
     let nanos = rate.period.as_nanos().max(1);
+    let by_second = (1..=SECOND_DIGITS_MAX).map(|length| (length, PERIODS[0]));
     let attempts = (1..=DIGITS_MAX).flat_map(|length| PERIODS.map(|unit| (length, unit)));
-    for (length, unit) in attempts {
+    for (length, unit) in by_second.chain(attempts) {
         let (below, step) = leading(unit.1, nanos, length);
         let above = Number { digits: below.digits + step, scale: below.scale };
         for number in [below, above] {

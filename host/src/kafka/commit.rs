@@ -228,14 +228,14 @@ pub(super) fn ask_ends(consumer: &Member, readers: &mut Readers, limit: Duration
 pub(super) fn show(consumer: &Member, readers: &Readers, metrics: &PluginMetrics) {
     for reader in readers.iter() {
         let partition = &reader.partition;
-        let (watermark, confirmed) = {
+        let (watermark, ahead, confirmed) = {
             let progress = partition.progress();
-            (progress.watermark(), progress.confirmed())
+            (progress.watermark(), progress.finished_ahead(), progress.confirmed())
         };
         let end = native::cached_end(consumer, &partition.topic, partition.number).max(reader.end);
         metrics.update_partition(&partition.topic, partition.number, |gauges| {
             gauges.committed_offset = confirmed;
-            gauges.lag_messages = end.zip(watermark).map(|(end, watermark)| (end - watermark).max(0));
+            gauges.lag_messages = end.zip(watermark).map(|(end, watermark)| (end - watermark - ahead).max(0));
         });
     }
 }

@@ -1,73 +1,56 @@
 //! What others may see of a plugin at work, and ask of it.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, Weak};
+mod lanes;
+mod state;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::watch;
 
 use super::shared::Shared;
-use crate::buffer::ParkedLane;
+pub use super::swap::Workshop;
+use super::versions::{Origin, Placed, Versions};
+use crate::api;
 use crate::config;
+use crate::message::Position;
 use crate::metrics::PluginMetrics;
+use crate::plugin::{Generation, Kept};
+pub use lanes::Which;
+pub use state::State;
 
-/// What a plugin is doing.
+/// Most changes that are remembered, to be shown.
+const CHANGES_MAX: usize = 100;
+
+/// Which message is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its component is being loaded, or the topics it needs are being waited for.
-    Starting {
-        /// What it waits for, and how to mend it.
-        reason: String,
-    },
-    /// It waits for its consumer group to give it partitions.
-    Joining {
-        /// What is in the way, if anything is.
-        trouble: Option<String>,
-    },
-    /// It handles messages.
-    Running,
-    /// It handles messages, but something outside is in the way.
-    Troubled {
-        /// What.
-        trouble: String,
-    },
-    /// It finishes what is in flight and ends.
-    Draining,
-}
-
-impl State {
-    /// The state's word in the API.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Starting { .. } => "starting",
-            Self::Joining { .. } => "joining",
-            Self::Running => "running",
-            Self::Troubled { .. } => "troubled",
-            Self::Draining => "draining",
-        }
-    }
-
-    /// Why the plugin is not ready; none when it is.
-    pub fn not_ready(&self) -> Option<String> {
-        match self {
-            Self::Running => None,
-            Self::Starting { reason } => Some(reason.clone()),
-            Self::Joining { trouble: None } => {
-                Some("waiting for the consumer group to assign partitions".to_owned())
-            }
-            Self::Joining { trouble: Some(trouble) } | Self::Troubled { trouble } => Some(trouble.clone()),
-            Self::Draining => Some("draining".to_owned()),
-        }
-    }
+pub enum Question {
+    /// The one that stands here.
+    At(Position),
+    /// The first unfinished one of this key.
+    Key(Vec<u8>),
 }
 
 /// One plugin of the host, from outside: there from the host's start, whether or not the plugin works yet.
 #[derive(Debug)]
 pub struct Seat {
-    /// The plugin's settings.
+    /// The plugin's settings, as the config has them.
     pub plugin: Arc<config::Plugin>,
     /// Where the plugin is counted.
     pub metrics: Arc<PluginMetrics>,
     state: watch::Sender<State>,
+    is_paused: AtomicBool,
+    /// The budget in effect. It and the others below are held for a copy.
+    budget: Mutex<config::Budget>,
+    changes: Mutex<VecDeque<api::Change>>,
+    last_swap: Mutex<Option<api::Ended>>,
+    /// The digest of the file that the config names.
+    base: Mutex<String>,
+    /// Held while a swap is under way.
+    pub(super) swapping: Arc<tokio::sync::Mutex<()>>,
+    workshop: OnceLock<Workshop>,
+    versions: OnceLock<Arc<Versions>>,
     /// The way, once it runs. Weak, because the way holds its seat.
     way: OnceLock<Weak<Shared>>,
 }
@@ -76,17 +59,70 @@ impl Seat {
     /// A plugin that is being started.
     pub fn new(plugin: Arc<config::Plugin>) -> Arc<Self> {
         let metrics = Arc::new(PluginMetrics::default());
-        let budget = &plugin.budget;
-        metrics.budget_concurrency.store(budget.concurrency as u64, Ordering::Relaxed);
-        let per_second = budget.rate.map_or(f64::INFINITY, config::Rate::per_second);
-        metrics.budget_rate_bits.store(per_second.to_bits(), Ordering::Relaxed);
         let state = watch::Sender::new(State::Starting { reason: "loading the component".to_owned() });
-        Arc::new(Self { plugin, metrics, state, way: OnceLock::new() })
+        let seat = Self {
+            budget: Mutex::new(plugin.budget.clone()),
+            plugin,
+            metrics,
+            state,
+            is_paused: AtomicBool::new(false),
+            changes: Mutex::default(),
+            last_swap: Mutex::default(),
+            base: Mutex::default(),
+            swapping: Arc::default(),
+            workshop: OnceLock::new(),
+            versions: OnceLock::new(),
+            way: OnceLock::new(),
+        };
+        seat.show_budget(&seat.plugin.budget);
+        Arc::new(seat)
+    }
+
+    /// Makes swaps possible.
+    pub fn equip(&self, workshop: Workshop) {
+        // A seat is equipped once; were it twice, the first equipment would stay.
+        let _ = self.workshop.set(workshop);
+    }
+
+    /// The component that messages go to from the start: the one in the config's file, whose digest is `base`, or the one
+    /// that was `kept` in its place.
+    pub fn install(&self, generation: Arc<Generation>, base: &str, kept: Option<&Kept>) {
+        self.metrics.set_digest(generation.digest());
+        self.set_base(base);
+        let placed = match kept {
+            None => Placed {
+                generation,
+                origin: Origin::Config,
+                why: "the config names it".to_owned(),
+                since: jiff::Timestamp::now(),
+                by: "the config".to_owned(),
+            },
+            Some(kept) => Placed {
+                generation,
+                origin: Origin::Swapped,
+                why: format!(
+                    "{} put it in the place of the config's component, whose file has not changed since",
+                    kept.by
+                ),
+                since: kept.at.parse().unwrap_or_else(|_| jiff::Timestamp::now()),
+                by: kept.by.clone(),
+            },
+        };
+        // A second component comes by a swap.
+        let _ = self.versions.set(Arc::new(Versions::new(placed, self.plugin.canary)));
     }
 
     /// What the plugin is doing.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// What the plugin is doing, in the API's word.
+    pub fn word(&self) -> &'static str {
+        match self.state() {
+            State::Running if self.is_paused() => "paused",
+            state => state.word(),
+        }
     }
 
     /// Changes what the plugin is seen doing. Once it drains, it drains.
@@ -100,9 +136,125 @@ impl Seat {
         });
     }
 
-    /// The lanes that are held, and why.
-    pub fn parked(&self) -> Vec<ParkedLane> {
-        self.way().map_or_else(Vec::new, |way| way.decisions().buffer.parked().collect())
+    /// The budget in effect.
+    pub fn budget(&self) -> config::Budget {
+        lock(&self.budget).clone()
+    }
+
+    /// Puts `budget`, which is checked, in effect for everything that has not started; `what` says in words what changed,
+    /// `by` who wanted it.
+    pub fn change_budget(&self, budget: config::Budget, what: String, by: &str) {
+        self.show_budget(&budget);
+        *lock(&self.budget) = budget.clone();
+        if let Some(versions) = self.versions() {
+            versions.active().all().for_each(|generation| generation.allow(&budget));
+        }
+        if let Some(way) = self.way() {
+            way.heed(&budget);
+        }
+        self.note(what, by);
+    }
+
+    fn show_budget(&self, budget: &config::Budget) {
+        self.metrics.budget_concurrency.store(budget.concurrency as u64, Ordering::Relaxed);
+        let per_second = budget.rate.map_or(f64::INFINITY, config::Rate::per_second);
+        self.metrics.budget_rate_bits.store(per_second.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Whether the plugin is paused.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Acquire)
+    }
+
+    /// Starts nothing more until `resume`; what is in flight is finished, batches that wait with it, and partitions are
+    /// kept.
+    pub fn pause(&self, by: &str) {
+        if self.is_paused.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(way) = self.way() {
+            way.decisions().batches.flush_all();
+            way.look_up();
+        }
+        self.note("paused".to_owned(), by);
+    }
+
+    /// Goes on after `pause`.
+    pub fn resume(&self, by: &str) {
+        if !self.is_paused.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        self.look_up();
+        self.note("resumed".to_owned(), by);
+    }
+
+    /// Which component runs, and why that one; none before there is one.
+    pub fn component(&self) -> Option<api::Component> {
+        self.versions().map(|versions| versions.component())
+    }
+
+    /// A new version that is being tried.
+    pub fn trial(&self) -> Option<api::Trial> {
+        self.versions()?.trial()
+    }
+
+    /// How the last swap ended.
+    pub fn last_swap(&self) -> Option<api::Ended> {
+        lock(&self.last_swap).clone()
+    }
+
+    /// Bytes of linear memory without which no version that handles messages starts.
+    pub fn memory_min(&self) -> usize {
+        let active = self.versions().map(|versions| versions.active());
+        active.map_or(0, |active| active.all().map(|generation| generation.memory_min()).max().unwrap_or(0))
+    }
+
+    /// Who changed what, the newest first.
+    pub fn changes(&self) -> Vec<api::Change> {
+        lock(&self.changes).iter().rev().cloned().collect()
+    }
+
+    pub(super) fn set_last_swap(&self, ended: api::Ended) {
+        *lock(&self.last_swap) = Some(ended);
+    }
+
+    /// The digest of the file that the config names.
+    pub fn base(&self) -> String {
+        lock(&self.base).clone()
+    }
+
+    pub(super) fn set_base(&self, digest: &str) {
+        digest.clone_into(&mut lock(&self.base));
+    }
+
+    pub(super) fn workshop(&self) -> Result<&Workshop, NoSwap> {
+        self.workshop.get().ok_or_else(|| NoSwap::Failed("nothing can be swapped here".to_owned()))
+    }
+
+    pub(super) fn versions(&self) -> Option<&Arc<Versions>> {
+        self.versions.get()
+    }
+
+    pub(super) fn present_versions(&self) -> Result<&Arc<Versions>, NoSwap> {
+        self.versions().ok_or_else(|| NoSwap::Busy("the plugin's component is still being loaded".to_owned()))
+    }
+
+    /// Whoever waits looks again.
+    pub(super) fn look_up(&self) {
+        if let Some(way) = self.way() {
+            way.learn_how_to_take();
+            way.look_up();
+        }
+    }
+
+    pub(super) fn note(&self, what: String, by: &str) {
+        tracing::info!(plugin = %self.plugin.name, by, what, "changed while running");
+        let mut changes = lock(&self.changes);
+        if changes.len() == CHANGES_MAX {
+            changes.pop_front();
+        }
+        let at = jiff::Timestamp::now().to_string();
+        changes.push_back(api::Change { at, by: by.to_owned(), what });
     }
 
     /// Brings up to date those gauges that nothing else keeps so.
@@ -122,7 +274,34 @@ impl Seat {
         let _ = self.way.set(Arc::downgrade(way));
     }
 
-    fn way(&self) -> Option<Arc<Shared>> {
+    pub(super) fn way(&self) -> Option<Arc<Shared>> {
         self.way.get()?.upgrade()
     }
+}
+
+/// How a component is to come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct How {
+    /// In percent, above 0 and at most 100: it handles this share of the lanes until it is promoted or rolled back.
+    pub canary: Option<f64>,
+    /// It sees copies of messages, and nothing that it does counts.
+    pub shadow: bool,
+    /// It may import what the old one does not.
+    pub accept_new_imports: bool,
+}
+
+/// Why a version does not come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoSwap {
+    /// Another swap is under way, or there is nothing to promote or to go back to.
+    Busy(String),
+    /// The component is to blame.
+    Refused(String),
+    /// The host is.
+    Failed(String),
+}
+
+/// A poisoned lock is used as it is: what it guards is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

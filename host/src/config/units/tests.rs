@@ -53,8 +53,13 @@ fn rates_as_people_write_them() {
 
 #[test]
 fn a_rate_is_shown_and_measured_as_it_was_meant() {
-    let shown =
-        [("11/s", "11/s", 11.0), ("600/min", "10/s", 10.0), ("0.1/s", "0.1/s", 0.1), ("1M/s", "1M/s", 1e6)];
+    let shown = [
+        ("11/s", "11/s", 11.0),
+        ("25/s", "25/s", 25.0),
+        ("600/min", "10/s", 10.0),
+        ("0.1/s", "0.1/s", 0.1),
+        ("1M/s", "1M/s", 1e6),
+    ];
     for (text, short, per_second) in shown {
         let rate = rate(text).unwrap();
         assert_eq!((rate.to_string().as_str(), rate.per_second()), (short, per_second));
