@@ -3,6 +3,7 @@
 
 mod error;
 mod events;
+mod routes;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,8 @@ use ureq::{Agent, Body};
 
 pub use error::Error;
 pub use events::Events;
+pub use routes::{How, Question, Verdict};
 pub use target::{Target, Token};
-
-use crate::api;
 
 /// Longest until a connection stands: a host that is there takes milliseconds, one behind a slow link a second.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -28,14 +28,15 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Longest for a request and its answer. The admin side answers at once, whatever its plugins do.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// Longest for a swap: a large component in a debug build compiles for a minute, and starts once before it comes in.
-const SWAP_MAX: Duration = Duration::from_secs(600);
-
 /// Longest between two events. One is sent each second.
 const EVENT_MAX: Duration = Duration::from_secs(10);
 
 /// Largest answer, in bytes: a plugin is some 3 KiB, so that is thousands of them.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Larger bodies wait until the host wants them: one that refuses by the head alone is then heard, rather than cut off
+/// while the body is still being sent. In bytes.
+const EXPECT_BYTES: usize = 1024;
 
 /// What need not be encoded in a part of a URL.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -49,37 +50,6 @@ pub struct Client {
     target: Target,
     agent: Agent,
     user: String,
-}
-
-/// How a component is to come in.
-#[derive(Clone, Debug, Default)]
-pub struct How {
-    /// The share of the lanes that it handles at first, as it was typed.
-    pub canary: Option<String>,
-    /// It only sees copies of the messages.
-    pub shadow: bool,
-    /// It may import what the old one does not.
-    pub accept_new_imports: bool,
-    /// Answer as soon as the swap has begun.
-    pub no_wait: bool,
-}
-
-/// Which message is asked for.
-#[derive(Clone, Debug)]
-pub enum Question {
-    /// The one that stands here.
-    At(api::Place),
-    /// The first unfinished one of this key.
-    Key(String),
-}
-
-/// What is to become of parked lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Their first message is tried again.
-    Release,
-    /// Their first message is given up.
-    Skip,
 }
 
 /// What is sent to the host.
@@ -106,7 +76,10 @@ impl Client {
             .http_status_as_error(false)
             // The token goes to the host that was named, and to nobody else.
             .max_redirects(0)
+            .max_redirects_will_error(false)
             .proxy(None)
+            // The host ends connections that are idle. A request of its own each does not find out too late.
+            .max_idle_connections(0)
             .timeout_connect(Some(CONNECT_MAX))
             .timeout_resolve(Some(CONNECT_MAX))
             .build();
@@ -120,158 +93,38 @@ impl Client {
         &self.target
     }
 
-    /// All plugins: `api::Plugins`, or the JSON as it is.
-    ///
-    /// # Errors
-    ///
-    /// As every request here: the host is not there, does not know the token, or says no.
-    pub fn plugins<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        self.json(&Asked { method: "GET", path: "plugins".to_owned(), ..Asked::default() }, ANSWER_MAX)
-    }
-
-    /// One plugin: `api::Detail`, or the JSON as it is.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`.
-    pub fn plugin<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
-        self.json(&Asked { method: "GET", path: of_plugin(name, ""), ..Asked::default() }, ANSWER_MAX)
-    }
-
-    /// Changes the keys of a budget that stand in `keys`, all or none of them.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`.
-    pub fn patch_budget(&self, name: &str, keys: &Value) -> Result<api::Detail, Error> {
-        let body = keys.to_string();
-        let body = Some((body.as_bytes(), "application/json"));
-        let asked = Asked { method: "PATCH", path: of_plugin(name, "/budget"), body, ..Asked::default() };
-        self.json(&asked, ANSWER_MAX)
-    }
-
-    /// Pauses a plugin, or lets it go on.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`.
-    pub fn pause(&self, name: &str, pause: bool) -> Result<(), Error> {
-        self.post(name, if pause { "/pause" } else { "/resume" }, ANSWER_MAX).map(|_: Value| ())
-    }
-
-    /// Puts a component in the place of the one that runs.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`; what is wrong with the component is a refusal.
-    pub fn swap(&self, name: &str, wasm: &[u8], how: &How) -> Result<api::Swapped, Error> {
-        let canary = how.canary.iter().map(|share| ("canary", share.clone()));
-        let flags = [
-            ("shadow", how.shadow, "true"),
-            ("accept_new_imports", how.accept_new_imports, "true"),
-            ("wait", how.no_wait, "false"),
-        ];
-        let set = flags.into_iter().filter(|(_, set, _)| *set);
-        let query = canary.chain(set.map(|(flag, _, value)| (flag, value.to_owned()))).collect();
-        let body = Some((wasm, "application/wasm"));
-        self.json(&Asked { method: "PUT", path: of_plugin(name, "/component"), query, body }, SWAP_MAX)
-    }
-
-    /// Lets the version that is being tried take over.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`; 409 when none is.
-    pub fn promote(&self, name: &str) -> Result<api::Swapped, Error> {
-        self.post(name, "/promote", SWAP_MAX)
-    }
-
-    /// Ends a trial, or returns to the version before.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`; 409 when there is nothing to return to.
-    pub fn rollback(&self, name: &str) -> Result<api::Swapped, Error> {
-        self.post(name, "/rollback", SWAP_MAX)
-    }
-
-    /// A plugin's parked lanes: `api::ParkedLanes`, or the JSON as it is.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`.
-    pub fn parked<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
-        self.json(&Asked { method: "GET", path: of_plugin(name, "/parked"), ..Asked::default() }, ANSWER_MAX)
-    }
-
-    /// Releases or skips parked lanes, and tells how many.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`.
-    pub fn unpark(&self, name: &str, verdict: Verdict, which: &api::Positions) -> Result<u64, Error> {
-        let route = match verdict {
-            Verdict::Release => "/parked/release",
-            Verdict::Skip => "/parked/skip",
-        };
-        let body = serde_json::to_vec(which).map_err(|error| Error::Strange(error.to_string()))?;
-        let body = Some((&body[..], "application/json"));
-        let asked = Asked { method: "POST", path: of_plugin(name, route), body, ..Asked::default() };
-        let answer: Value = self.json(&asked, ANSWER_MAX)?;
-        let lanes = answer.get("lanes").and_then(Value::as_u64);
-        lanes.ok_or_else(|| self.strange("its answer does not say how many lanes that were"))
-    }
-
-    /// Where a message is on its way, and what it waits for: `api::Waiting`, or the JSON as it is.
-    ///
-    /// # Errors
-    ///
-    /// As `plugins`.
-    pub fn waiting<T: DeserializeOwned>(&self, name: &str, question: &Question) -> Result<T, Error> {
-        let query = match question {
-            Question::At(api::Place { topic, partition, offset }) => vec![
-                ("topic", topic.clone()),
-                ("partition", partition.to_string()),
-                ("offset", offset.to_string()),
-            ],
-            Question::Key(key) => vec![("key", key.clone())],
-        };
-        let path = of_plugin(name, "/message");
-        self.json(&Asked { method: "GET", path, query, ..Asked::default() }, ANSWER_MAX)
-    }
-
-    /// All plugins once a second, until the host or the connection ends; none if the host has no events to give.
+    /// All plugins once a second, until the host or the connection ends; none if the host has no events, or none left, to
+    /// give.
     ///
     /// # Errors
     ///
     /// As `plugins`.
     pub fn events(&self) -> Result<Option<Events>, Error> {
-        let request = self.request(&Asked { method: "GET", path: "events".to_owned(), ..Asked::default() })?;
+        let request =
+            self.request(&Asked { method: "GET", path: "events".to_owned(), ..Asked::default() })?;
         let limited = self.agent.configure_request(request).timeout_per_read(Some(EVENT_MAX)).build();
         let response = self.agent.run(limited).map_err(|error| Error::of(error, &self.target, EVENT_MAX))?;
         match response.status().as_u16() {
-            404 | 405 => Ok(None),
+            404 | 405 | 503 => Ok(None),
             200 if response.body().mime_type() != Some("text/event-stream") => Ok(None),
             200 => Ok(Some(Events::new(response.into_body(), self.target.clone()))),
             _ => Err(self.refusal(response)),
         }
     }
 
-    fn post<T: DeserializeOwned>(&self, name: &str, route: &str, limit: Duration) -> Result<T, Error> {
-        self.json(&Asked { method: "POST", path: of_plugin(name, route), ..Asked::default() }, limit)
-    }
-
     /// Asks, and reads the answer.
     fn json<T: DeserializeOwned>(&self, asked: &Asked<'_>, limit: Duration) -> Result<T, Error> {
+        let request = self.request(asked)?;
         let mut response = match asked.body {
-            None => self.send(self.request(asked)?, limit)?,
-            Some((body, _)) => self.send(self.request(asked)?.map(|()| body), limit)?,
+            None if asked.method == "GET" => self.send(request, limit)?,
+            body => self.send(request.map(|()| body.map_or(&[][..], |(body, _)| body)), limit)?,
         };
         if !response.status().is_success() {
             return Err(self.refusal(response));
         }
         let text = text_of(&mut response).map_err(|error| Error::of(error, &self.target, limit))?;
-        serde_json::from_str(&text).map_err(|error| self.strange(&format!("its answer cannot be read: {error}")))
+        serde_json::from_str(&text)
+            .map_err(|error| self.strange(&format!("its answer cannot be read: {error}")))
     }
 
     fn send<B: ureq::AsSendBody>(
@@ -301,7 +154,9 @@ impl Client {
         }
         request.body(()).map_err(|error| match &self.target.token {
             // All else was made here or checked before.
-            Some(token) => Error::Unauthorized(format!("the token from {} cannot be sent: {error}", token.from)),
+            Some(token) => {
+                Error::Unauthorized(format!("the token from {} cannot be sent: {error}", token.from))
+            }
             None => Error::Strange(error.to_string()),
         })
     }
@@ -326,15 +181,6 @@ impl Client {
             self.target.url
         ))
     }
-}
-
-/// Larger bodies wait until the host wants them: one that refuses by the head alone is then heard, rather than cut off
-/// while the body is still being sent. In bytes.
-const EXPECT_BYTES: usize = 1024;
-
-/// The path of what belongs to a plugin.
-fn of_plugin(name: &str, route: &str) -> String {
-    format!("plugins/{}{route}", encoded(name))
 }
 
 fn encoded(text: &str) -> String {

@@ -41,10 +41,12 @@ impl Error {
                 "the host at `{url}` has not answered within {} s\n  hint: `gristmill status` tells what it is doing",
                 limit.as_secs()
             )),
-            Cause::Lost(why) => Self::Lost(format!("the connection to the host at `{url}` ended early: {why}")),
-            Cause::Strange(why) => {
-                Self::Strange(format!("what is at `{url}` does not answer as gristmill's admin API does: {why}"))
+            Cause::Lost(why) => {
+                Self::Lost(format!("the connection to the host at `{url}` ended early: {why}"))
             }
+            Cause::Strange(why) => Self::Strange(format!(
+                "what is at `{url}` does not answer as gristmill's admin API does: {why}"
+            )),
         }
     }
 

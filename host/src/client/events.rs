@@ -29,8 +29,11 @@ impl Events {
             if let Some(data) = event.line(&String::from_utf8_lossy(&line)) {
                 let plugins = serde_json::from_str(&data);
                 return plugins.map_err(|error| {
-                    std::io::Error::new(std::io::ErrorKind::InvalidData, format!("an event cannot be read: {error}"))
-                        .into()
+                    std::io::Error::new(
+                        std::io::ErrorKind::InvalidData,
+                        format!("an event cannot be read: {error}"),
+                    )
+                    .into()
                 });
             }
         }

@@ -51,7 +51,8 @@ impl Target {
     /// What would be right, when it is no URL of a host.
     pub fn read_url(text: &str) -> Result<String, String> {
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let expected = || "expected a URL such as `http://127.0.0.1:9650` or `https://host/gristmill`".to_owned();
+        let expected =
+            || "expected a URL such as `http://127.0.0.1:9650` or `https://host/gristmill`".to_owned();
         let url: Uri = whole.parse().map_err(|_| expected())?;
         let is_http = matches!(url.scheme_str(), Some("http" | "https"));
         let has_host = url.host().is_some_and(|host| !host.is_empty());
@@ -101,7 +102,8 @@ mod tests {
         ] {
             assert_eq!(Target::read_url(typed).as_deref(), Ok(url));
         }
-        for typed in ["", "http://", "ftp://host", "http://a b", "http://me:secret@host", "http://host/?a=b"] {
+        for typed in ["", "http://", "ftp://host", "http://a b", "http://me:secret@host", "http://host/?a=b"]
+        {
             assert!(Target::read_url(typed).is_err(), "{typed}");
         }
     }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::json;
 
 use super::*;
+use crate::api;
 
 /// A client, and what its requests were, of a host that gives these answers, one a connection.
 fn client_of(answers: &[&str]) -> (Client, Receiver<(String, Vec<u8>)>) {
@@ -39,15 +40,16 @@ fn target(url: &str, token: Option<&str>) -> Target {
     Target {
         url: url.to_owned(),
         url_from: "`--admin`".to_owned(),
-        token: token
-            .map(|secret| Token { secret: secret.to_owned(), from: "`GRISTMILL_TOKEN`".to_owned() }),
+        token: token.map(|secret| Token { secret: secret.to_owned(), from: "`GRISTMILL_TOKEN`".to_owned() }),
         token_place: "`GRISTMILL_TOKEN`".to_owned(),
     }
 }
 
 fn answer(status: &str, media_type: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
 }
 
 fn problem(status: &str, detail: &str) -> String {
@@ -130,8 +132,9 @@ fn a_token_that_is_refused_is_named_and_not_shown() {
 fn somebody_else_on_the_port_is_told_from_a_host() {
     let page = answer("200 OK", "text/html", "<html>");
     let gateway = answer("502 Bad Gateway", "text/html", "<html>");
-    let (client, _hears) = client_of(&[&page, &gateway, "SSH-2.0-OpenSSH_9.2\r\n\r\n"]);
-    for _ in 0..3 {
+    let elsewhere = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+    let (client, _hears) = client_of(&[&page, &gateway, elsewhere, "SSH-2.0-OpenSSH_9.2\r\n\r\n"]);
+    for _ in 0..4 {
         let error = client.plugins::<api::Plugins>().unwrap_err();
         let Error::Strange(text) = &error else { panic!("{error:?}") };
         assert!(text.contains("does not answer as gristmill's admin API does"), "{text}");
@@ -161,7 +164,8 @@ fn an_answer_that_breaks_off_leaves_open_what_became_of_it() {
 #[test]
 fn events_come_until_the_host_ends() {
     let event = r#"data: {"plugins": []}"#;
-    let stream = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{event}\n\n: hum\n\n{event}\n\n");
+    let stream =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{event}\n\n: hum\n\n{event}\n\n");
     let (client, _hears) = client_of(&[&stream]);
     let mut events = client.events().unwrap().unwrap();
     for _ in 0..2 {
@@ -172,9 +176,13 @@ fn events_come_until_the_host_ends() {
 
 #[test]
 fn a_host_without_events_says_so() {
-    let answers = [problem("404 Not Found", "nothing there"), answer("200 OK", "application/json", "{}")];
+    let answers = [
+        problem("404 Not Found", "nothing there"),
+        problem("503 Service Unavailable", "there are 64 listeners"),
+        answer("200 OK", "application/json", "{}"),
+    ];
     let (client, _hears) = client_of(&answers.each_ref().map(String::as_str));
-    for _ in 0..2 {
+    for _ in 0..answers.len() {
         assert!(client.events().unwrap().is_none());
     }
 }
