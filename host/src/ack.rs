@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::message::{Batch, MessageRef};
-pub use progress::{Progress, Told};
+pub use progress::{Progress, Standing, Told};
 
 /// One assignment of one partition: the same partition assigned again is a new `Partition`, so that what is
 /// answered late for the old assignment moves nothing.
@@ -128,6 +128,8 @@ impl Delivered {
             trouble: None,
             alone: false,
             left_lane: false,
+            untried: false,
+            version: 0,
             answered: false,
         })
     }
@@ -147,6 +149,10 @@ pub struct Delivery {
     pub alone: bool,
     /// Others of its lane may go on while it waits for its answer: it waits in a batch, or for a transaction.
     pub left_lane: bool,
+    /// It failed in a version that is being tried, which is charged to nobody: it goes to the version before.
+    pub untried: bool,
+    /// Which version of the component put it into a batch.
+    pub version: u32,
 }
 
 /// What a message has been through.
@@ -241,6 +247,8 @@ impl Delivery {
             trouble: self.trouble.clone(),
             alone: self.alone,
             left_lane: self.left_lane,
+            untried: self.untried,
+            version: self.version,
         }
     }
 
@@ -268,6 +276,8 @@ impl Delivery {
             trouble: self.trouble.take(),
             alone: self.alone,
             left_lane: self.left_lane,
+            untried: self.untried,
+            version: self.version,
         }
     }
 

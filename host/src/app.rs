@@ -15,8 +15,8 @@ use crate::admin;
 use crate::capability::Grants;
 use crate::config::check::Checked;
 use crate::config::problem::{Problem, Problems};
-use crate::pipeline::control::Seat;
-use crate::plugin::{Engine, Generation, Refusal};
+use crate::pipeline::control::{Seat, Workshop};
+use crate::plugin::{Engine, Generation, Refusal, Shelf, digest_of};
 use crate::shutdown;
 
 /// Runs the host until the first SIGINT or SIGTERM, then drains. The second signal ends the process at once.
@@ -30,7 +30,12 @@ pub fn run(checked: &Checked) -> anyhow::Result<()> {
     let runtime = runtime(config.host.threads)?;
     let seats: Vec<_> = config.plugins.iter().map(|plugin| Seat::new(Arc::new(plugin.clone()))).collect();
     let engine = Engine::new(&config.host, &config.plugins)?;
-    let generations = load(checked, &engine, &seats)?;
+    let shelf = Shelf::new(&config.host.data);
+    for seat in &seats {
+        let (engine, shelf, runtime) = (engine.clone(), shelf.clone(), runtime.handle().clone());
+        seat.equip(Workshop { engine, grants: Grants::default(), shelf, runtime });
+    }
+    let generations = load(checked, &engine, &shelf, &seats)?;
     if let Some(settings) = &config.admin {
         let admin = admin::start(settings, seats.clone())?;
         tracing::info!(address = %admin.address, "admin is listening");
@@ -39,7 +44,8 @@ pub fn run(checked: &Checked) -> anyhow::Result<()> {
         let (trigger, signal) = shutdown::channel();
         let signals = signals::listen(trigger)?;
         probe(checked, &seats, &generations).await?;
-        bring_up::work(&config.host, &seats, generations, signal).await;
+        drop(generations);
+        bring_up::work(&config.host, &seats, signal).await;
         signals.abort();
         anyhow::Ok(())
     })?;
@@ -66,11 +72,12 @@ pub fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
 fn load(
     checked: &Checked,
     engine: &Arc<Engine>,
+    shelf: &Shelf,
     seats: &[Arc<Seat>],
 ) -> anyhow::Result<Vec<Arc<Generation>>> {
     let (mut generations, mut problems) = (Vec::new(), Vec::new());
     for seat in seats {
-        match load_one(engine, seat) {
+        match load_one(engine, shelf, seat) {
             Ok(generation) => generations.push(generation),
             Err(refusal) => problems.extend(examine::problems(checked, &seat.plugin, &refusal)),
         }
@@ -79,10 +86,39 @@ fn load(
     Ok(generations)
 }
 
-fn load_one(engine: &Arc<Engine>, seat: &Arc<Seat>) -> Result<Arc<Generation>, Refusal> {
-    let wasm = examine::read(&seat.plugin)?;
-    let generation = Generation::load(engine, &seat.plugin, &wasm, seat.metrics.clone(), &Grants::default())?;
-    seat.metrics.set_digest(generation.digest());
+/// Loads the component that the config names, or the one that was put in its place as long as the config's file is what it
+/// was then.
+fn load_one(engine: &Arc<Engine>, shelf: &Shelf, seat: &Arc<Seat>) -> Result<Arc<Generation>, Refusal> {
+    let (plugin, name) = (&seat.plugin, &*seat.plugin.name);
+    let wasm = examine::read(plugin)?;
+    let base = digest_of(&wasm);
+    let load = |wasm: &[u8]| Generation::load(engine, plugin, wasm, seat.metrics.clone(), &Grants::default());
+    let kept = shelf.record(name).component;
+    if let Some(kept) = kept.filter(|kept| kept.instead_of == base) {
+        let loaded = shelf.read(&kept.digest).and_then(|wasm| Ok(load(&wasm)?));
+        match loaded {
+            Ok(generation) => {
+                tracing::info!(
+                    plugin = name,
+                    digest = kept.digest,
+                    by = kept.by,
+                    "a swapped-in component runs"
+                );
+                seat.install(generation.clone(), &base, Some(&kept));
+                return Ok(generation);
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(plugin = name, error, "the swapped-in component is gone: the config's runs");
+            }
+        }
+    }
+    let generation = load(&wasm)?;
+    // What is not kept cannot be gone back to after a restart, and nothing else.
+    if let Err(error) = shelf.keep(&wasm) {
+        tracing::warn!(plugin = name, error = %format!("{error:#}"), "the component is not kept");
+    }
+    seat.install(generation.clone(), &base, None);
     Ok(generation)
 }
 

@@ -62,6 +62,8 @@ pub struct Batch {
     pub key: String,
     /// What made it complete.
     pub trigger: Trigger,
+    /// The version of the component that put it together, and that handles it.
+    pub version: u32,
     /// In the order in which they came; at least one.
     pub messages: Vec<Waiting>,
 }
@@ -87,8 +89,8 @@ pub struct Batches {
 #[derive(Debug)]
 struct Batcher {
     settings: Settings,
-    /// The open batch of each batch key.
-    open: hashbrown::HashMap<String, u64, foldhash::fast::RandomState>,
+    /// The open batch of each version and batch key.
+    open: hashbrown::HashMap<(u32, String), u64, foldhash::fast::RandomState>,
     /// Complete batches that no lane holds up, in the order in which they came to be so.
     ready: VecDeque<u64>,
     in_flight: usize,
@@ -98,7 +100,8 @@ struct Batcher {
 #[derive(Debug)]
 struct Held {
     batcher: usize,
-    key: String,
+    /// The version that put it together, and the batch key.
+    key: (u32, String),
     state: State,
     /// Empty once it has been taken.
     messages: Vec<Waiting>,
@@ -154,21 +157,22 @@ impl Batches {
             return Err((delivery, self.unknown(&slot.batcher)));
         };
         let waiting = Waiting { lane, delivery, payload: slot.payload };
+        let key = (waiting.delivery.version, slot.key);
         if waiting.delivery.alone {
-            let id = self.begin(batcher, slot.key, State::Complete(Trigger::Flush));
+            let id = self.begin(batcher, key, State::Complete(Trigger::Flush));
             self.add(id, waiting);
             self.offer(id);
             return Ok(());
         }
-        let open = self.batchers[batcher].open.get(&*slot.key).copied();
+        let open = self.batchers[batcher].open.get(&key).copied();
         let id = match open {
             // An earlier message of the lane waits in a later batch: this one is over, the message comes after both.
             Some(open) if self.lanes.latest(lane) > Some(open) => {
                 self.complete(open, Trigger::Flush);
-                self.open(batcher, slot.key, now)
+                self.open(batcher, key, now)
             }
             Some(open) => open,
-            None => self.open(batcher, slot.key, now),
+            None => self.open(batcher, key, now),
         };
         if self.add(id, waiting) >= self.batchers[batcher].settings.size {
             self.complete(id, Trigger::Size);
@@ -212,8 +216,8 @@ impl Batches {
         let messages = std::mem::take(&mut held.messages);
         self.messages -= messages.len();
         self.bytes -= messages.iter().map(Waiting::size_bytes).sum::<usize>();
-        let (batcher, key) = (batcher.settings.name.clone(), held.key.clone());
-        Some(Batch { id, batcher, key, trigger, messages })
+        let (batcher, (version, key)) = (batcher.settings.name.clone(), held.key.clone());
+        Some(Batch { id, batcher, key, trigger, version, messages })
     }
 
     /// The batch that was taken under this number is over, whatever became of its messages: those that share a lane
@@ -243,11 +247,19 @@ impl Batches {
 
     /// Completes the open batches with messages of these partitions, and those that they wait for.
     pub fn flush_partitions(&mut self, partitions: &[Arc<Partition>]) {
+        self.flush(|held| held.messages.iter().any(|waiting| is_of(waiting, partitions)));
+    }
+
+    /// Completes the open batches of a version that goes, and those that they wait for.
+    pub fn flush_version(&mut self, version: u32) {
+        self.flush(|held| held.key.0 == version);
+    }
+
+    fn flush(&mut self, is_meant: impl Fn(&Held) -> bool) {
         let mut wanted = HashSet::new();
         let mut open = Vec::new();
         for (id, held) in self.held.iter().rev() {
-            let touched = || held.messages.iter().any(|waiting| is_of(waiting, partitions));
-            if !wanted.contains(id) && !touched() {
+            if !wanted.contains(id) && !is_meant(held) {
                 continue;
             }
             wanted.extend(
@@ -273,6 +285,22 @@ impl Batches {
         self.batchers.iter().map(|batcher| batcher.in_flight).sum()
     }
 
+    /// Whether a message that `is_meant` waits in a batch; and until when, if the batch is still open.
+    pub fn find_message(&self, is_meant: impl Fn(&Delivery) -> bool) -> Option<(usize, Option<Instant>)> {
+        let holds = |held: &&Held| held.messages.iter().any(|waiting| is_meant(&waiting.delivery));
+        let held = self.held.values().find(holds)?;
+        let deadline = match held.state {
+            State::Open { deadline } => Some(deadline),
+            State::Complete(_) | State::InFlight => None,
+        };
+        Some((held.messages.len(), deadline))
+    }
+
+    /// Whether there are batches of this version, in flight or not.
+    pub fn are_of(&self, version: u32) -> bool {
+        self.held.values().any(|held| held.key.0 == version)
+    }
+
     /// Whether there is no batch, in flight or not.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
@@ -289,7 +317,7 @@ impl Batches {
         format!("there is no batcher `{batcher}`; the config has {known}")
     }
 
-    fn open(&mut self, batcher: usize, key: String, now: Instant) -> u64 {
+    fn open(&mut self, batcher: usize, key: (u32, String), now: Instant) -> u64 {
         let deadline = now + self.batchers[batcher].settings.timeout;
         let id = self.begin(batcher, key.clone(), State::Open { deadline });
         self.open.insert(id);
@@ -298,7 +326,7 @@ impl Batches {
         id
     }
 
-    fn begin(&mut self, batcher: usize, key: String, state: State) -> u64 {
+    fn begin(&mut self, batcher: usize, key: (u32, String), state: State) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         let held = Held { batcher, key, state, messages: Vec::new(), lanes: Vec::new(), held_up: 0 };

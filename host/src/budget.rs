@@ -22,7 +22,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::config::{Rate, Scope};
+use crate::config::{Budget, Rate, Scope};
 use group::GroupPacer;
 
 /// How late a start may be and still be accounted when it was due. The contract's 5 ms, less what the last message
@@ -66,6 +66,18 @@ impl Pacer {
         Self { limiter, clock, period: rate.period, last: None }
     }
 
+    /// A pacer that goes on where `before` was, at another rate: no start is permitted twice.
+    fn after(before: &Self, rate: Rate, burst: u32) -> Self {
+        let mut pacer = Self::new(rate, burst);
+        if let Some(last) = before.last {
+            pacer.clock.stand_at(last);
+            // The first permit of a new account is always there.
+            let _ = pacer.limiter.check();
+            pacer.last = Some(last);
+        }
+        pacer
+    }
+
     /// Asks for one start at `now`.
     pub fn ask(&mut self, now: Duration) -> Permit {
         let due = self.last.map_or(now, |last| last + self.period);
@@ -103,11 +115,22 @@ pub enum Asked {
 
 impl Pace {
     /// The pace of a budget with a rate.
-    pub fn new(rate: Rate, burst: u32, scope: Scope) -> Self {
+    fn new(rate: Rate, burst: u32, scope: Scope) -> Self {
         match scope {
             Scope::Instance => Self::Instance(Pacer::new(rate, burst)),
             Scope::Group => Self::Group(GroupPacer::new(rate, burst)),
         }
+    }
+
+    /// The pace after a change of the budget; none when there is no rate any more.
+    pub fn changed(before: Option<&Self>, budget: &Budget) -> Option<Self> {
+        let rate = budget.rate?;
+        Some(match (before, budget.scope) {
+            (Some(Self::Instance(pacer)), Scope::Instance) => {
+                Self::Instance(Pacer::after(pacer, rate, budget.burst))
+            }
+            (_, scope) => Self::new(rate, budget.burst, scope),
+        })
     }
 
     /// Asks for one start, `now` on a clock of the host's own that never goes back, and `wall` since the Unix epoch.

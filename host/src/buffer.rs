@@ -5,7 +5,9 @@
 //! each turn takes from the partition that waited longest for one.
 
 mod answer;
+mod find;
 mod lane;
+mod parked;
 mod retries;
 mod slot;
 #[cfg(test)]
@@ -18,7 +20,9 @@ use crate::ack::{Delivery, Partition};
 use crate::config::Order;
 use crate::edge::Room;
 use crate::run::{LaneId, RunMessage};
+pub use find::Found;
 use lane::{Hold, Lane, LaneIds, is_loner};
+pub use parked::ParkedLane;
 use retries::{Due, Memory};
 pub use slot::Bounds;
 use slot::Slot;
@@ -29,17 +33,6 @@ const TURNS: usize = 32;
 /// The share of the buffer that messages which wait for another attempt may have, with those behind them in their
 /// lanes: one in so many. What is more is held beside the buffer, so that the other lanes always have room.
 const RETRYING_SHARE: usize = 2;
-
-/// A lane that is held, as it is shown.
-#[derive(Clone, Debug)]
-pub struct ParkedLane {
-    /// Where its first message stands.
-    pub position: crate::message::Position,
-    /// Why it is held.
-    pub reason: String,
-    /// Messages of the lane, the parked one included.
-    pub messages: usize,
-}
 
 /// What a worker says of each message it took.
 #[derive(Debug)]
@@ -177,14 +170,31 @@ impl Buffer {
         waiting_lanes.into_iter().for_each(|lane| self.weigh(lane));
     }
 
+    /// From now on it holds at most so much; what is in it stays.
+    pub fn resize(&mut self, messages_max: usize, bytes_max: usize) {
+        (self.messages_max, self.bytes_max) = (messages_max, bytes_max);
+    }
+
+    /// The message that `take` would take first.
+    pub fn next(&self) -> Option<&Delivery> {
+        let slots = self.turns.iter().filter_map(|id| self.slots.get(id));
+        slots.filter_map(|slot| slot.ready.front()).map(|(_, delivery)| delivery).next()
+    }
+
     /// Takes up to `max` messages: heads of free lanes, one partition after the other, then what follows them in
-    /// their lanes (a run handles one message after the other, so a lane's order holds within it).
-    pub fn take(&mut self, max: usize, run: &mut Vec<RunMessage>) {
+    /// their lanes (a run handles one message after the other, so a lane's order holds within it). It ends before the
+    /// first that `fits` does not take for the same run.
+    pub fn take(&mut self, max: usize, run: &mut Vec<RunMessage>, fits: impl Fn(&Delivery) -> bool) {
         let before = run.len();
         while run.len() < max {
             let Some(id) = self.turns.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             slot.has_turn = false;
+            if slot.ready.front().is_some_and(|(_, delivery)| !fits(delivery)) {
+                slot.has_turn = true;
+                self.turns.push_front(id);
+                break;
+            }
             let Some((lane, delivery)) = slot.ready.pop_front() else { continue };
             slot.queue_up(&mut self.turns);
             slot.taken += 1;
@@ -194,13 +204,13 @@ impl Buffer {
             }
             run.push(RunMessage::new(lane, delivery));
         }
-        self.follow(max, run);
+        self.follow(max, run, fits);
         self.waiting -= run.len() - before;
         self.taken += run.len() - before;
     }
 
     /// Fills a run with what follows its heads in their lanes.
-    fn follow(&mut self, max: usize, run: &mut Vec<RunMessage>) {
+    fn follow(&mut self, max: usize, run: &mut Vec<RunMessage>, fits: impl Fn(&Delivery) -> bool) {
         for head in 0..run.len() {
             if run.len() >= max {
                 return;
@@ -208,7 +218,7 @@ impl Buffer {
             let id = run[head].lane;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let Some(slot) = self.slots.get_mut(&lane.slot) else { continue };
-            let following = lane.following(max - run.len());
+            let following = lane.following(max - run.len(), &fits);
             lane.taken += following as u32;
             slot.taken += following;
             let follows = std::iter::from_fn(|| lane.pop()).take(following);
@@ -229,15 +239,5 @@ impl Buffer {
     /// The assigned partitions.
     pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
         self.slots.values().filter(|slot| !slot.leaving).map(|slot| &slot.partition)
-    }
-
-    /// How many lanes are held.
-    pub fn parked_lanes(&self) -> usize {
-        self.parked_lanes
-    }
-
-    /// The lanes that are held.
-    pub fn parked(&self) -> impl Iterator<Item = ParkedLane> + '_ {
-        self.lanes.values().filter_map(Lane::shown)
     }
 }

@@ -96,6 +96,8 @@ pub struct Plugin {
     pub retry: Retry,
     /// What happens to a message that is given up on.
     pub failure: Failure,
+    /// When a new version that is tried has to go.
+    pub canary: Canary,
     /// What a crash may do to outputs.
     pub delivery: Delivery,
     /// How messages are gathered into batches, if the component does that; at least one.
@@ -126,6 +128,19 @@ pub struct Failure {
     pub max_parked: usize,
     /// Delivered messages from a partition's watermark to its highest.
     pub max_span: usize,
+}
+
+/// `[plugins.NAME.canary]`: how much worse than the old version a new one may do before it is rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// So many traps in a row end it.
+    pub traps: u64,
+    /// Nothing else is looked at before it has had so many messages.
+    pub messages: u64,
+    /// Percentage points by which its share of failures may be above the old version's.
+    pub failure_points: u64,
+    /// How many times the old version's p99 its own may be.
+    pub slowdown: u64,
 }
 
 /// What happens to a message that is given up on.
@@ -229,6 +244,8 @@ pub struct Budget {
     pub cpu: Duration,
     /// Linear memory of one instance, in bytes.
     pub memory: usize,
+    /// Whether changes made while the host runs are kept over a restart.
+    pub keep: bool,
 }
 
 impl Default for Retry {
@@ -237,6 +254,17 @@ impl Default for Retry {
             attempts: limits::ATTEMPTS.default.0 as u32,
             backoff: limits::BACKOFF.default.0,
             max_backoff: limits::MAX_BACKOFF.default.0,
+        }
+    }
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self {
+            traps: limits::CANARY_TRAPS.default.0,
+            messages: limits::CANARY_MESSAGES.default.0,
+            failure_points: limits::CANARY_FAILURE_POINTS.default.0,
+            slowdown: limits::CANARY_SLOWDOWN.default.0,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::outcome::{Outcome, TrapKind};
+use crate::outcome::{Outcome, SwapResult, TrapKind};
 
 /// Upper bounds of the time histograms' buckets, in seconds: from a no-op handler to the longest default timeout.
 pub const SECONDS_BUCKETS: [f64; 20] = [
@@ -99,6 +99,7 @@ pub struct PluginMetrics {
     messages: [AtomicU64; Outcome::ALL.len()],
     traps: [AtomicU64; TrapKind::ALL.len()],
     throttled_ns: [AtomicU64; ThrottledBy::ALL.len()],
+    swaps: [AtomicU64; SwapResult::ALL.len()],
     /// Time in `handle-message`.
     pub handle_seconds: Histogram,
     /// Time from being fetched to being started.
@@ -149,6 +150,7 @@ impl Default for PluginMetrics {
             messages: Default::default(),
             traps: Default::default(),
             throttled_ns: Default::default(),
+            swaps: Default::default(),
             handle_seconds: Histogram::default(),
             wait_seconds: Histogram::default(),
             batch_seconds: Histogram::default(),
@@ -194,6 +196,16 @@ impl PluginMetrics {
     /// Guests broken off so far.
     pub fn traps(&self, kind: TrapKind) -> u64 {
         self.traps[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts a swap that ended.
+    pub fn count_swap(&self, result: SwapResult) {
+        self.swaps[result as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Swaps that ended so far.
+    pub fn swaps(&self, result: SwapResult) -> u64 {
+        self.swaps[result as usize].load(Ordering::Relaxed)
     }
 
     /// Adds time during which messages that could have started did not.

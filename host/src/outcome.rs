@@ -61,6 +61,31 @@ impl TrapKind {
     }
 }
 
+/// How putting another component in a plugin's place ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SwapResult {
+    /// The new version handles messages.
+    Done,
+    /// The new version never handled any.
+    Refused,
+    /// The new version was tried and taken out again, by itself or by an operator.
+    RolledBack,
+}
+
+impl SwapResult {
+    /// Every result, in the order of the metric's series.
+    pub const ALL: [Self; 3] = [Self::Done, Self::Refused, Self::RolledBack];
+
+    /// The result's word in metrics and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::RolledBack => "rolled-back",
+        }
+    }
+}
+
 /// Why a message was not handled this time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {

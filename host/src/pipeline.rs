@@ -7,36 +7,40 @@
 pub mod control;
 mod decisions;
 mod give_up;
+mod hands;
 mod intake;
 mod settle;
+mod shadow;
 mod shared;
+mod staff;
+mod swap;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod versions;
+mod waiting;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::task::JoinSet;
 
 use crate::edge::{Output, Source};
-use crate::plugin::{Generation, Worker};
 use crate::timer::Timer;
 use control::{Seat, State};
+use hands::Hands;
 use shared::Shared;
 use worker::Task;
 
 /// What a way is made of.
 pub struct Parts {
-    /// The plugin's seat: its settings, and where it is seen and counted.
+    /// The plugin's seat: its settings, its component, and where it is seen and counted.
     pub seat: Arc<Seat>,
     /// Where its messages come from.
     pub source: Box<dyn Source>,
     /// Where its outputs go.
     pub output: Arc<dyn Output>,
-    /// Its component.
-    pub generation: Arc<Generation>,
     /// The clock that permits are waited for by.
     pub timer: Timer,
 }
@@ -46,28 +50,28 @@ pub struct Parts {
 pub struct Running {
     shared: Arc<Shared>,
     intake: tokio::sync::oneshot::Receiver<()>,
-    workers: JoinSet<()>,
 }
 
 /// One worker's round: takes what may be handled now, handles it, and answers for it. False when the way ends.
 ///
 /// 1. the source delivers a message with its ticket  2. it takes room in the buffer  3. it joins its lane: `intake`
-async fn the_way(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> bool {
+async fn the_way(shared: &Arc<Shared>, hands: &mut Hands, timer: Timer) -> bool {
     // 4. The heads of free lanes, each with a permit of the rate; or a batch that is complete; or a message that has been
-    // given up on.
-    let task = match worker::next_task(shared, worker, timer).await {
-        None => return false,
-        Some(task) => task,
-    };
+    // given up on; and the version of the component that it is for.
+    let Some((task, generation)) = worker::next_task(shared, hands, timer).await else { return false };
+    let worker = hands.of(&generation);
     // 5. The plugin's `handle-message` or `handle-batch`, under its deadline, CPU and memory budgets.
     let (mut run, batch) = match task {
         Task::Run(run) => (worker::handle(shared, worker, run).await, None),
-        Task::Batch(batch) => worker::handle_batch(shared, worker, batch).await,
+        Task::Batch(batch, version) => worker::handle_batch(shared, worker, (batch, version)).await,
         Task::LastWord(message) => {
             give_up::last_word(shared, worker, message).await;
             return true;
         }
     };
+    if let Some(shadow) = &hands.active().shadow {
+        shadow.show(&run);
+    }
     // 6. Outputs are on their way to Kafka, or it is clear why they must not be.
     let receipts = settle::produce(shared, &mut run).await;
     // 7. Each message is answered once, when Kafka has its outputs: finished, put into a batch, tried again, or given up
@@ -78,42 +82,37 @@ async fn the_way(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> boo
 
 /// Starts a plugin: its source's thread and its workers on `runtime`.
 pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<Running> {
-    let Parts { seat, source, output, generation, timer } = parts;
-    // Workers are made where the runtime is at hand: an async handler's instances are tasks on it.
-    let entered = runtime.enter();
-    let hands: Vec<_> = (0..seat.plugin.budget.concurrency).map(|_| generation.worker()).collect();
-    drop(entered);
-    let lookouts = hands.iter().map(Worker::lookout).collect();
-    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), output, lookouts, &generation));
+    let Parts { seat, source, output, timer } = parts;
+    let name = seat.plugin.name.clone();
+    let versions = seat.versions().with_context(|| format!("plugin `{name}` has no component"))?;
+    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), output, versions.clone()));
+    shared.staff.open(runtime.clone(), timer);
     seat.take_place(&shared);
     seat.say(|_| Some(State::Joining { trouble: None }));
-    let plugin = &seat.plugin;
     let (closed, intake) = tokio::sync::oneshot::channel();
     let at_intake = shared.clone();
     std::thread::Builder::new()
-        .name(format!("intake-{}", plugin.name))
+        .name(format!("intake-{name}"))
         .spawn(move || {
             intake::run(&at_intake, source);
             // Nobody listens any more only when the host is ending without waiting.
             let _ = closed.send(());
         })
-        .with_context(|| format!("failed to start the intake thread of plugin `{}`", plugin.name))?;
-    let mut workers = JoinSet::new();
-    for mut worker in hands {
-        let shared = shared.clone();
-        let work = async move {
-            let mut rounds = 0_u32;
-            while the_way(&shared, &mut worker, timer).await {
-                rounds = rounds.wrapping_add(1);
-                if rounds.is_multiple_of(ROUNDS_BETWEEN_YIELDS) {
-                    tokio::task::yield_now().await;
-                }
-            }
-            worker.stop().await;
-        };
-        workers.spawn_on(work, runtime);
+        .with_context(|| format!("failed to start the intake thread of plugin `{name}`"))?;
+    staff::hire(&shared, seat.budget().concurrency);
+    Ok(Running { shared, intake })
+}
+
+/// One worker, from its first round to its last.
+async fn work(shared: Arc<Shared>, mut hands: Hands, timer: Timer) {
+    let mut rounds = 0_u32;
+    while the_way(&shared, &mut hands, timer).await {
+        rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(ROUNDS_BETWEEN_YIELDS) {
+            tokio::task::yield_now().await;
+        }
     }
-    Ok(Running { shared, intake, workers })
+    hands.stop().await;
 }
 
 /// How many rounds a worker makes before it lets others have the thread, though it never had to wait: with rounds of
@@ -127,11 +126,12 @@ impl Running {
     /// Starts nothing more, waits for what is in flight up to the plugin's `drain`, commits and leaves the group.
     pub async fn drain(mut self) {
         self.shared.stop();
+        let mut workers = self.shared.staff.close();
         let limit = self.shared.plugin.drain + CLOSE_LIMIT;
         let end = async {
             // An intake thread that is gone has nothing left to say.
             let _ = (&mut self.intake).await;
-            while let Some(worker) = self.workers.join_next().await {
+            while let Some(worker) = workers.join_next().await {
                 if let Err(error) = worker {
                     tracing::error!(plugin = %self.shared.plugin.name, %error, "a worker did not end in good order");
                 }
@@ -140,6 +140,13 @@ impl Running {
         if tokio::time::timeout(limit, end).await.is_err() {
             tracing::warn!(plugin = %self.shared.plugin.name, "gave up waiting for the plugin to end");
         }
-        self.workers.abort_all();
+        workers.abort_all();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whoever lets go of it without draining wants nothing more of it to start.
+        self.shared.stop();
     }
 }

@@ -1,6 +1,7 @@
 //! The guest: the sandbox that a plugin runs in. Takes a component from its bytes to workers that handle runs under
 //! the plugin's limits. Knows nothing of Kafka, of retries or of where outputs go.
 
+mod allowance;
 mod batcher;
 mod broken;
 mod cache;
@@ -17,12 +18,14 @@ mod limits;
 mod log;
 mod packing;
 mod shared;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 pub use batcher::BatchEnd;
-pub use engine::Engine;
-pub use generation::{Generation, check};
+pub use engine::{Engine, Room};
+pub use generation::{Generation, check, digest_of};
 pub use inspect::{Flaw, Kind, Refusal, Summary};
+pub use shelf::{Kept, KeptBudget, Record, Shelf};
 pub use worker::Worker;

@@ -53,16 +53,35 @@ impl RunMessage {
 pub struct Run {
     /// In the order in which they are handled.
     pub messages: Vec<RunMessage>,
-    /// Set when nothing of this run may start any more (shutdown, swap).
+    /// Set when nothing of this run may start any more.
     pub stop: Arc<AtomicBool>,
+    /// The version of the component that handles it.
+    pub version: Version,
     gate: Gate,
+}
+
+/// A version of a component.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Tells the versions of a plugin apart.
+    pub id: u32,
+    /// It is being tried: what fails in it is charged to nobody, and handled again by the version before.
+    pub on_trial: bool,
+    /// Another version is there, and how messages go is compared.
+    pub compared: bool,
 }
 
 impl Run {
     /// A run of messages that have not started.
     pub fn new(messages: Vec<RunMessage>, stop: Arc<AtomicBool>) -> Self {
         let gate = Gate::new(messages.len());
-        Self { messages, stop, gate }
+        Self { messages, stop, version: Version::default(), gate }
+    }
+
+    /// The run, to be handled by this version.
+    pub fn by(mut self, version: Version) -> Self {
+        self.version = version;
+        self
     }
 
     /// The message at `index` is next: whether it may begin at `now`, as far as its partition, its permit and the run

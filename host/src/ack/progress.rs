@@ -32,6 +32,19 @@ pub struct Progress {
     confirmed: Option<(i64, u64)>,
 }
 
+/// Where an offset stands in a partition's progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is finished, or was before this assignment began.
+    Finished,
+    /// It was delivered and is not finished.
+    Open,
+    /// Reading has not come to it; so many offsets are before it.
+    Unread(u64),
+    /// Reading has passed it, and no message stood there.
+    Absent,
+}
+
 /// What Kafka may be told of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -175,6 +188,21 @@ impl Progress {
             }
         });
         merged.filter_map(move |range| (range.end > from).then(|| range.start.max(from)..range.end))
+    }
+
+    /// Where `offset` stands. Before the first delivery everything is unread.
+    pub fn standing(&self, offset: i64) -> Standing {
+        let next = self.next.unwrap_or(0);
+        let is_restored = self.restored.iter().any(|range| range.contains(&offset));
+        match self.open.binary_search_by_key(&offset, |&(open, _)| open) {
+            Ok(index) if self.open[index].1 => Standing::Finished,
+            Ok(_) => Standing::Open,
+            Err(_) if is_restored || self.watermark().is_some_and(|watermark| offset < watermark) => {
+                Standing::Finished
+            }
+            Err(_) if offset >= next => Standing::Unread(offset.abs_diff(next)),
+            Err(_) => Standing::Absent,
+        }
     }
 
     /// Delivered messages from the watermark to the highest.

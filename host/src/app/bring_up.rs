@@ -12,7 +12,6 @@ use crate::edge::Output;
 use crate::kafka::{self, KafkaOutput, KafkaSource};
 use crate::pipeline::control::{Seat, State};
 use crate::pipeline::{self, Parts, Running};
-use crate::plugin::Generation;
 use crate::shutdown::Signal;
 use crate::timer::Timer;
 
@@ -23,19 +22,14 @@ const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Brings all plugins up, each on its own, and drains them together when the end is asked for.
-pub(super) async fn work(
-    host: &config::Host,
-    seats: &[Arc<Seat>],
-    generations: Vec<Arc<Generation>>,
-    signal: Signal,
-) {
+pub(super) async fn work(host: &config::Host, seats: &[Arc<Seat>], signal: Signal) {
     let mut plugins = JoinSet::new();
-    for (seat, generation) in seats.iter().cloned().zip(generations) {
-        let (mut signal, data) = (signal.clone(), host.data.clone());
+    for seat in seats {
+        let (seat, mut signal, data) = (seat.clone(), signal.clone(), host.data.clone());
         plugins.spawn(async move {
             let running = tokio::select! {
                 () = signal.wait() => None,
-                running = bring_up(&data, &seat, generation) => Some(running),
+                running = bring_up(&data, &seat) => Some(running),
             };
             let Some(running) = running else { return };
             signal.wait().await;
@@ -51,10 +45,10 @@ pub(super) async fn work(
 
 /// Tries until it works. Whatever is in the way is outside and may mend itself; until then the plugin is not ready
 /// and says why.
-async fn bring_up(data: &Path, seat: &Arc<Seat>, generation: Arc<Generation>) -> Running {
+async fn bring_up(data: &Path, seat: &Arc<Seat>) -> Running {
     seat.say(|_| Some(State::Starting { reason: "asking Kafka for its topics".to_owned() }));
     loop {
-        match try_bring_up(data, seat, &generation).await {
+        match try_bring_up(data, seat).await {
             Ok(running) => return running,
             Err(trouble) => {
                 let reason = format!("{trouble:#}");
@@ -66,14 +60,10 @@ async fn bring_up(data: &Path, seat: &Arc<Seat>, generation: Arc<Generation>) ->
     }
 }
 
-async fn try_bring_up(
-    data: &Path,
-    seat: &Arc<Seat>,
-    generation: &Arc<Generation>,
-) -> anyhow::Result<Running> {
+async fn try_bring_up(data: &Path, seat: &Arc<Seat>) -> anyhow::Result<Running> {
     let plugin = seat.plugin.clone();
     let runtime = tokio::runtime::Handle::current();
-    let (seat, generation, data) = (seat.clone(), generation.clone(), data.to_owned());
+    let (seat, data) = (seat.clone(), data.to_owned());
     // librdkafka's calls block; this runs beside the workers, not among them.
     let work = move || {
         require_topics(&seat, &runtime)?;
@@ -87,7 +77,7 @@ async fn try_bring_up(
                 (source, Arc::new(ledger))
             }
         };
-        let parts = Parts { seat, source: Box::new(source), output, generation, timer: Timer::Precise };
+        let parts = Parts { seat, source: Box::new(source), output, timer: Timer::Precise };
         pipeline::start(parts, &runtime)
     };
     tokio::task::spawn_blocking(work).await.context("failed to start the plugin")?

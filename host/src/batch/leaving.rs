@@ -16,6 +16,13 @@ impl Batches {
         self.remove(ids, |waiting| is_of(waiting, partitions))
     }
 
+    /// Takes out what has not started of a version that was tried and goes, in the order of its lanes.
+    pub fn give_up_version(&mut self, version: u32) -> Vec<Waiting> {
+        let waits = |held: &&Held| held.key.0 == version && held.state != State::InFlight;
+        let ids = self.held.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
+        self.remove(ids, |_| true)
+    }
+
     /// Takes out what has not started of a lane, in its order: an earlier message of it has failed and comes first. A
     /// batch that is complete stays so with the messages that are left.
     pub fn pull_back(&mut self, lane: LaneId) -> Vec<Waiting> {

@@ -36,7 +36,8 @@ impl Buffer {
             End::GivenBack | End::Retry => self.come_back(id, delivery),
             End::Parked(reason) => {
                 self.parked_lanes += 1;
-                let parked = ParkedLane { position: delivery.message().position(), reason, messages: 1 };
+                let position = delivery.message().position();
+                let parked = ParkedLane { lane: id, position, reason, messages: 1 };
                 self.lanes.entry(id).or_insert_with(|| Lane::new(partition)).park(parked);
                 self.come_back(id, delivery);
             }
@@ -77,7 +78,7 @@ impl Buffer {
     }
 
     /// So many taken messages of a lane less: when they were the last, the lane's next head may be taken, or waits.
-    fn free(&mut self, id: LaneId, slot: u64, taken: u32) {
+    pub(super) fn free(&mut self, id: LaneId, slot: u64, taken: u32) {
         let Entry::Occupied(mut entry) = self.lanes.entry(id) else { return };
         let lane = entry.get_mut();
         lane.taken = lane.taken.saturating_sub(taken);
@@ -155,23 +156,30 @@ impl Buffer {
             if lane.hold == Hold::None || !is_first {
                 continue;
             }
-            let held = lane.held();
-            let Some(slot) = self.slots.get_mut(&lane.slot) else { continue };
-            if lane.hold == Hold::Aside {
-                slot.aside -= held.0;
-                self.waiting += held.0;
-                self.bytes += held.1;
-            } else {
-                self.retrying = (self.retrying.0 - held.0, self.retrying.1 - held.1);
-            }
-            lane.hold = Hold::None;
             if let Some(head) = lane.head() {
                 head.wait_is_over();
             }
-            slot.release_if_room(self.bounds);
             let slot = lane.slot;
+            self.let_go(id);
             self.free(id, slot, 0);
         }
+    }
+
+    /// The messages of a lane that was held count in the buffer again.
+    pub(super) fn let_go(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let Some(slot) = self.slots.get_mut(&lane.slot) else { return };
+        let held = lane.held();
+        match std::mem::replace(&mut lane.hold, Hold::None) {
+            Hold::Aside => {
+                slot.aside -= held.0;
+                self.waiting += held.0;
+                self.bytes += held.1;
+            }
+            Hold::InBuffer => self.retrying = (self.retrying.0 - held.0, self.retrying.1 - held.1),
+            Hold::None => {}
+        }
+        slot.release_if_room(self.bounds);
     }
 
     /// When `wake` has something to do next.

@@ -111,9 +111,21 @@ impl Lane {
     }
 
     /// How many messages, at most `max`, may follow the lane's head in its run.
-    pub(super) fn following(&self, max: usize) -> usize {
-        let queue = self.more.iter().flat_map(|more| &more.queue);
-        queue.take(max).take_while(|delivery| delivery.not_before().is_none()).count()
+    pub(super) fn following(&self, max: usize, fits: impl Fn(&Delivery) -> bool) -> usize {
+        self.waiting()
+            .take(max)
+            .take_while(|delivery| delivery.not_before().is_none() && fits(delivery))
+            .count()
+    }
+
+    /// The messages that wait, in order.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Delivery> {
+        self.more.iter().flat_map(|more| &more.queue)
+    }
+
+    /// The next message that waits.
+    pub(super) fn first(&self) -> Option<&Delivery> {
+        self.waiting().next()
     }
 
     /// The next message that waits.
@@ -129,6 +141,23 @@ impl Lane {
     /// A message came back; `restore` puts it where it belongs.
     pub(super) fn give_back(&mut self, delivery: Delivery) {
         self.more().came_back.push(delivery);
+    }
+
+    /// The lane's first message is not parked any more. Returns where it stands.
+    pub(super) fn unpark(&mut self) -> Option<i64> {
+        self.more.as_mut()?.parked.take().map(|parked| parked.position.offset)
+    }
+
+    /// Takes out the message that stands at `offset`.
+    pub(super) fn take_at(&mut self, offset: i64) -> Option<Delivery> {
+        let queue = &mut self.more.as_mut()?.queue;
+        let index = queue.iter().position(|delivery| delivery.message().offset() == offset)?;
+        queue.remove(index)
+    }
+
+    /// The message that stands at `offset`.
+    pub(super) fn at(&mut self, offset: i64) -> Option<&mut Delivery> {
+        self.more.as_mut()?.queue.iter_mut().find(|delivery| delivery.message().offset() == offset)
     }
 
     /// The lane's first message cannot be finished.

@@ -18,7 +18,7 @@ fn push(buffer: &mut Buffer, partition: &Arc<Partition>, messages: &[(i64, Optio
 
 fn take(buffer: &mut Buffer, max: usize) -> Vec<RunMessage> {
     let mut run = Vec::new();
-    buffer.take(max, &mut run);
+    buffer.take(max, &mut run, |_| true);
     run
 }
 

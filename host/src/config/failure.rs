@@ -1,12 +1,12 @@
-//! What happens to a message that is not handled: `[plugins.NAME.retry]`, `[plugins.NAME.failure]`, and how its
-//! messages are gathered into batches: `[plugins.NAME.batchers]`.
+//! What happens to a message that is not handled: `[plugins.NAME.retry]`, `[plugins.NAME.failure]`; to a version that does
+//! worse than the one before: `[plugins.NAME.canary]`; and how messages are gathered into batches: `[plugins.NAME.batchers]`.
 
 use super::check::{whole, within};
 use super::file;
-use super::limits;
+use super::limits::{self, Count};
 use super::problem::Report;
-use super::tree::At;
-use super::{Action, Batcher, Failure, Retry, names, plugin};
+use super::tree::{At, Field};
+use super::{Action, Batcher, Canary, Failure, Retry, names, plugin};
 
 /// The batcher of a plugin whose config names none.
 const BATCHER_DEFAULT: &str = "default";
@@ -70,6 +70,17 @@ fn check_action(action: Option<Action>, at: &At<file::Failure>, report: &mut Rep
             report.note(&topic.place, "the topic is unused: `action` is `skip`");
         }
         _ => {}
+    }
+}
+
+/// Checks when a new version is rolled back.
+pub(super) fn canary(written: Option<&file::Canary>, report: &mut Report) -> Canary {
+    let mut count = |field: Option<&Field<Count>>, limit| within(field, limit, report).0;
+    Canary {
+        traps: count(written.map(|canary| &canary.traps), &limits::CANARY_TRAPS),
+        messages: count(written.map(|canary| &canary.messages), &limits::CANARY_MESSAGES),
+        failure_points: count(written.map(|canary| &canary.failure_points), &limits::CANARY_FAILURE_POINTS),
+        slowdown: count(written.map(|canary| &canary.slowdown), &limits::CANARY_SLOWDOWN),
     }
 }
 

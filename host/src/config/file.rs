@@ -152,6 +152,8 @@ sections! {
         retry: Retry,
         /// What happens when attempts are used up, or on reject.
         failure: Failure,
+        /// When a new version that is tried on a share of the messages is rolled back.
+        canary: Canary,
         /// How messages are gathered into batches, by the batcher's name.
         batchers: Named<Batcher>,
         /// What the plugin may reach.
@@ -198,6 +200,41 @@ sections! {
         /// Linear memory of one instance.
         #[schemars(extend("default" = limits::MEMORY.default.to_string()))]
         memory: Bytes,
+        /// Keep what is changed while the host runs over a restart, until this table changes.
+        #[schemars(extend("default" = false))]
+        keep: Switch,
+    }
+
+    /// How much worse than the old version a new one may do before it is rolled back.
+    Canary {
+        /// So many traps in a row end it.
+        #[schemars(extend(
+            "default" = limits::CANARY_TRAPS.default.0,
+            "minimum" = limits::CANARY_TRAPS.min.0,
+            "maximum" = limits::CANARY_TRAPS.max.0,
+        ))]
+        traps: Count,
+        /// Messages that it has before it is compared.
+        #[schemars(extend(
+            "default" = limits::CANARY_MESSAGES.default.0,
+            "minimum" = limits::CANARY_MESSAGES.min.0,
+            "maximum" = limits::CANARY_MESSAGES.max.0,
+        ))]
+        messages: Count,
+        /// Percentage points by which its share of failures may be above the old version's.
+        #[schemars(extend(
+            "default" = limits::CANARY_FAILURE_POINTS.default.0,
+            "minimum" = limits::CANARY_FAILURE_POINTS.min.0,
+            "maximum" = limits::CANARY_FAILURE_POINTS.max.0,
+        ))]
+        failure_points: Count,
+        /// How many times the old version's p99 its own may be.
+        #[schemars(extend(
+            "default" = limits::CANARY_SLOWDOWN.default.0,
+            "minimum" = limits::CANARY_SLOWDOWN.min.0,
+            "maximum" = limits::CANARY_SLOWDOWN.max.0,
+        ))]
+        slowdown: Count,
     }
 
     /// How often a message is tried.

@@ -125,6 +125,15 @@ pub const MAX_PARKED: Limit<Count> = count(10_000, 1, 1_000_000);
 /// finished behind it grow for ever (16 bytes each, 2 MiB a partition by default).
 pub const MAX_SPAN: Limit<Count> = count(131_072, 1, 10_000_000);
 
+/// Traps in a row that end a canary.
+pub const CANARY_TRAPS: Limit<Count> = count(3, 1, 1_000);
+/// Messages that a canary has before it is compared: with fewer, one failure is a large share.
+pub const CANARY_MESSAGES: Limit<Count> = count(50, 1, 1_000_000);
+/// Percentage points by which a canary's share of failures may be above the old version's.
+pub const CANARY_FAILURE_POINTS: Limit<Count> = count(2, 0, 100);
+/// How many times the old version's p99 a canary's may be.
+pub const CANARY_SLOWDOWN: Limit<Count> = count(3, 1, 1_000);
+
 /// Messages of a batch; all of them wait in the buffer.
 pub const BATCH_SIZE: Limit<Count> = count(100, 1, BUFFER.max.0);
 /// The longest wait for a batch to fill; its messages are not finished meanwhile.
@@ -154,6 +163,10 @@ mod tests {
             MAX_PARKED,
             MAX_SPAN,
             BATCH_SIZE,
+            CANARY_TRAPS,
+            CANARY_MESSAGES,
+            CANARY_FAILURE_POINTS,
+            CANARY_SLOWDOWN,
             BATCH_CONCURRENCY,
         ] {
             assert!(limit.contains(&limit.default), "{limit}");

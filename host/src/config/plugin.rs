@@ -43,6 +43,7 @@ pub(super) fn check(
         kafka,
         retry: failure::retry(written.retry.value(), report),
         failure: failure::failure(written, report),
+        canary: failure::canary(written.canary.value(), report),
         delivery: written.delivery.value().copied().unwrap_or(Delivery::AtLeastOnce),
         batchers: failure::batchers(written, budget.buffer, report),
         budget,
@@ -170,6 +171,7 @@ fn budget(written: Option<&file::Budget>, report: &mut Report) -> Budget {
         timeout: within(written.map(|budget| &budget.timeout), &limits::TIMEOUT, report).0,
         cpu: within(written.map(|budget| &budget.cpu), &limits::CPU, report).0,
         memory: whole(within(written.map(|budget| &budget.memory), &limits::MEMORY, report).0),
+        keep: written.and_then(|budget| budget.keep.value()).is_some_and(|keep| keep.0),
     };
     if let Some(written) = written {
         note_budget(written, &budget, report);

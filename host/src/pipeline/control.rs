@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::watch;
 
+use super::give_up::{self, GivenUp};
 use super::shared::Shared;
+pub use super::swap::Workshop;
+use super::versions::{Origin, Placed, Versions};
 use crate::api;
 use crate::buffer::ParkedLane;
 use crate::config;
 use crate::message::Position;
 use crate::metrics::PluginMetrics;
+use crate::plugin::{Generation, Kept};
 
 /// Most changes that are remembered, to be shown.
 const CHANGES_MAX: usize = 100;
@@ -93,9 +97,16 @@ pub struct Seat {
     pub metrics: Arc<PluginMetrics>,
     state: watch::Sender<State>,
     is_paused: AtomicBool,
-    /// The budget in effect. Held for a copy, as the next.
+    /// The budget in effect. It and the others below are held for a copy.
     budget: Mutex<config::Budget>,
     changes: Mutex<VecDeque<api::Change>>,
+    last_swap: Mutex<Option<api::Ended>>,
+    /// The digest of the file that the config names.
+    base: Mutex<String>,
+    /// Held while a swap is under way.
+    pub(super) swapping: Arc<tokio::sync::Mutex<()>>,
+    workshop: OnceLock<Workshop>,
+    versions: OnceLock<Arc<Versions>>,
     /// The way, once it runs. Weak, because the way holds its seat.
     way: OnceLock<Weak<Shared>>,
 }
@@ -112,10 +123,49 @@ impl Seat {
             state,
             is_paused: AtomicBool::new(false),
             changes: Mutex::default(),
+            last_swap: Mutex::default(),
+            base: Mutex::default(),
+            swapping: Arc::default(),
+            workshop: OnceLock::new(),
+            versions: OnceLock::new(),
             way: OnceLock::new(),
         };
         seat.show_budget(&seat.plugin.budget);
         Arc::new(seat)
+    }
+
+    /// Makes swaps possible.
+    pub fn equip(&self, workshop: Workshop) {
+        // A seat is equipped once; were it twice, the first equipment would stay.
+        let _ = self.workshop.set(workshop);
+    }
+
+    /// The component that messages go to from the start: the one in the config's file, whose digest is `base`, or the one
+    /// that was `kept` in its place.
+    pub fn install(&self, generation: Arc<Generation>, base: &str, kept: Option<&Kept>) {
+        self.metrics.set_digest(generation.digest());
+        self.set_base(base);
+        let placed = match kept {
+            None => Placed {
+                generation,
+                origin: Origin::Config,
+                why: "the config names it".to_owned(),
+                since: jiff::Timestamp::now(),
+                by: "the config".to_owned(),
+            },
+            Some(kept) => Placed {
+                generation,
+                origin: Origin::Swapped,
+                why: format!(
+                    "{} put it in the place of the config's component, whose file has not changed since",
+                    kept.by
+                ),
+                since: kept.at.parse().unwrap_or_else(|_| jiff::Timestamp::now()),
+                by: kept.by.clone(),
+            },
+        };
+        // A second component comes by a swap.
+        let _ = self.versions.set(Arc::new(Versions::new(placed, self.plugin.canary)));
     }
 
     /// What the plugin is doing.
@@ -151,7 +201,13 @@ impl Seat {
     /// `by` who wanted it.
     pub fn change_budget(&self, budget: config::Budget, what: String, by: &str) {
         self.show_budget(&budget);
-        *lock(&self.budget) = budget;
+        *lock(&self.budget) = budget.clone();
+        if let Some(versions) = self.versions() {
+            versions.active().all().for_each(|generation| generation.allow(&budget));
+        }
+        if let Some(way) = self.way() {
+            way.heed(&budget);
+        }
         self.note(what, by);
     }
 
@@ -166,18 +222,26 @@ impl Seat {
         self.is_paused.load(Ordering::Acquire)
     }
 
-    /// Starts nothing more until `resume`; what is in flight is finished, partitions are kept.
+    /// Starts nothing more until `resume`; what is in flight is finished, batches that wait with it, and partitions are
+    /// kept.
     pub fn pause(&self, by: &str) {
-        if !self.is_paused.swap(true, Ordering::AcqRel) {
-            self.note("paused".to_owned(), by);
+        if self.is_paused.swap(true, Ordering::AcqRel) {
+            return;
         }
+        if let Some(way) = self.way() {
+            way.decisions().batches.flush_all();
+            way.look_up();
+        }
+        self.note("paused".to_owned(), by);
     }
 
     /// Goes on after `pause`.
     pub fn resume(&self, by: &str) {
-        if self.is_paused.swap(false, Ordering::AcqRel) {
-            self.note("resumed".to_owned(), by);
+        if !self.is_paused.swap(false, Ordering::AcqRel) {
+            return;
         }
+        self.look_up();
+        self.note("resumed".to_owned(), by);
     }
 
     /// The lanes that are parked, and why.
@@ -187,65 +251,62 @@ impl Seat {
 
     /// Lets parked lanes go on: their first message is tried again as if it had just come. Returns how many.
     pub fn release(&self, which: &Which, by: &str) -> usize {
-        let _ = (which, by);
-        0
+        let Some(way) = self.way() else { return 0 };
+        let mut decisions = way.decisions();
+        let meant: Vec<ParkedLane> = decisions.buffer.parked().filter(|lane| which.means(lane)).collect();
+        let released = meant.iter().filter(|lane| decisions.buffer.release(lane.lane)).count();
+        way.changed(&mut decisions);
+        drop(decisions);
+        way.look_up();
+        if released > 0 {
+            self.note(format!("released {released} parked lanes"), by);
+        }
+        released
     }
 
     /// Gives up the first message of parked lanes; the lanes go on behind it. Returns how many.
     pub fn skip(&self, which: &Which, by: &str) -> usize {
-        let _ = (which, by);
-        0
+        let (Some(way), Ok(workshop)) = (self.way(), self.workshop()) else { return 0 };
+        let mut decisions = way.decisions();
+        let meant: Vec<ParkedLane> = decisions.buffer.parked().filter(|lane| which.means(lane)).collect();
+        let mut skipped = Vec::new();
+        for lane in meant {
+            if let Some(delivery) = decisions.buffer.take_parked(lane.lane) {
+                skipped.push(GivenUp::skipped(lane.lane, delivery, lane.reason));
+            }
+        }
+        way.changed(&mut decisions);
+        drop(decisions);
+        let count = skipped.len();
+        // Their ends may have to wait for Kafka, which is waited for where plugins work.
+        let _entered = workshop.runtime.enter();
+        skipped.into_iter().for_each(|message| give_up::conclude(&way, message));
+        way.look_up();
+        if count > 0 {
+            self.note(format!("skipped the first messages of {count} parked lanes"), by);
+        }
+        count
     }
 
-    /// Where a message is on its way, and what it waits for.
-    pub fn waiting(&self, question: &Question) -> api::Waiting {
-        let _ = question;
-        api::Waiting {
-            message: None,
-            state: "elsewhere".to_owned(),
-            why: String::new(),
-            behind: None,
-            until: None,
-        }
-    }
-
-    /// Which component runs, and why that one.
-    pub fn component(&self) -> api::Component {
-        api::Component {
-            source: "config".to_owned(),
-            why: String::new(),
-            since: String::new(),
-            previous: None,
-        }
+    /// Which component runs, and why that one; none before there is one.
+    pub fn component(&self) -> Option<api::Component> {
+        self.versions().map(|versions| versions.component())
     }
 
     /// A new version that is being tried.
     pub fn trial(&self) -> Option<api::Trial> {
-        None
+        self.versions()?.trial()
     }
 
     /// How the last swap ended.
     pub fn last_swap(&self) -> Option<api::Ended> {
-        None
+        lock(&self.last_swap).clone()
     }
 
-    /// Puts the component in `wasm` in the place of the one that runs, as far as `how` says; returns when new messages
-    /// go to it. Whatever is wrong with it, the old one is untouched. Dropping the future does not end the swap.
-    pub async fn swap(&self, wasm: Vec<u8>, how: How, by: &str) -> Result<api::Swapped, NoSwap> {
-        let _ = (wasm, how, by);
-        Err(NoSwap::Busy(String::new()))
-    }
-
-    /// The version that is being tried takes over.
-    pub async fn promote(&self, by: &str) -> Result<api::Swapped, NoSwap> {
-        let _ = by;
-        Err(NoSwap::Busy(String::new()))
-    }
-
-    /// Ends a trial; without one, returns to the version before.
-    pub async fn rollback(&self, by: &str) -> Result<api::Swapped, NoSwap> {
-        let _ = by;
-        Err(NoSwap::Busy(String::new()))
+    /// Bytes of linear memory without which no version that handles messages starts.
+    pub fn memory_min(&self) -> usize {
+        let active = self.versions().map(|versions| versions.active());
+        active.map_or(0, |active| active.all().map(|generation| generation.memory_min()).max().unwrap_or(0))
     }
 
     /// Who changed what, the newest first.
@@ -253,8 +314,41 @@ impl Seat {
         lock(&self.changes).iter().rev().cloned().collect()
     }
 
-    fn note(&self, what: String, by: &str) {
-        tracing::info!(plugin = %self.plugin.name, by, what, "changed by an operator");
+    pub(super) fn set_last_swap(&self, ended: api::Ended) {
+        *lock(&self.last_swap) = Some(ended);
+    }
+
+    /// The digest of the file that the config names.
+    pub fn base(&self) -> String {
+        lock(&self.base).clone()
+    }
+
+    pub(super) fn set_base(&self, digest: &str) {
+        digest.clone_into(&mut lock(&self.base));
+    }
+
+    pub(super) fn workshop(&self) -> Result<&Workshop, NoSwap> {
+        self.workshop.get().ok_or_else(|| NoSwap::Failed("nothing can be swapped here".to_owned()))
+    }
+
+    pub(super) fn versions(&self) -> Option<&Arc<Versions>> {
+        self.versions.get()
+    }
+
+    pub(super) fn present_versions(&self) -> Result<&Arc<Versions>, NoSwap> {
+        self.versions().ok_or_else(|| NoSwap::Busy("the plugin's component is still being loaded".to_owned()))
+    }
+
+    /// Whoever waits looks again.
+    pub(super) fn look_up(&self) {
+        if let Some(way) = self.way() {
+            way.learn_how_to_take();
+            way.look_up();
+        }
+    }
+
+    pub(super) fn note(&self, what: String, by: &str) {
+        tracing::info!(plugin = %self.plugin.name, by, what, "changed while running");
         let mut changes = lock(&self.changes);
         if changes.len() == CHANGES_MAX {
             changes.pop_front();
@@ -280,8 +374,17 @@ impl Seat {
         let _ = self.way.set(Arc::downgrade(way));
     }
 
-    fn way(&self) -> Option<Arc<Shared>> {
+    pub(super) fn way(&self) -> Option<Arc<Shared>> {
         self.way.get()?.upgrade()
+    }
+}
+
+impl Which {
+    fn means(&self, lane: &ParkedLane) -> bool {
+        match self {
+            Self::All => true,
+            Self::At(positions) => positions.contains(&lane.position),
+        }
     }
 }
 

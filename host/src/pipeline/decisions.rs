@@ -13,7 +13,7 @@ use crate::budget::Pace;
 use crate::buffer::{Bounds, Buffer, End};
 use crate::config;
 use crate::outcome::Slot;
-use crate::run::LaneId;
+use crate::run::{LaneId, Version};
 
 /// Longest span of an exactly-once plugin: what is finished out of order has to fit into the commit whatever it looks
 /// like, one bit for each offset (about 24 000), and some room for offsets that are no messages.
@@ -30,12 +30,13 @@ pub(super) struct Decisions {
     pub(super) pacer: Option<Pace>,
     /// Since when messages could start but every worker was busy.
     pub(super) unattended_since: Option<Instant>,
+    /// How many runs and batches each version is busy with.
+    busy: Vec<(u32, usize)>,
 }
 
 impl Decisions {
     /// Nothing has come yet.
-    pub(super) fn new(plugin: &config::Plugin) -> Self {
-        let budget = &plugin.budget;
+    pub(super) fn new(plugin: &config::Plugin, budget: &config::Budget) -> Self {
         let span = match plugin.delivery {
             config::Delivery::AtLeastOnce => plugin.failure.max_span,
             config::Delivery::ExactlyOnce => plugin.failure.max_span.min(EXACTLY_ONCE_SPAN_MAX),
@@ -52,9 +53,31 @@ impl Decisions {
             buffer: Buffer::new(plugin.order, budget.buffer, budget.buffer_bytes, bounds),
             batches: Batches::new(batchers, plugin.order),
             last_words: VecDeque::new(),
-            pacer: budget.rate.map(|rate| Pace::new(rate, budget.burst, budget.scope)),
+            pacer: Pace::changed(None, budget),
             unattended_since: None,
+            busy: Vec::new(),
         }
+    }
+
+    /// A version has begun with a run or a batch.
+    pub(super) fn set_out(&mut self, version: u32) {
+        match self.busy.iter_mut().find(|(id, _)| *id == version) {
+            Some((_, count)) => *count += 1,
+            None => self.busy.push((version, 1)),
+        }
+    }
+
+    /// A version is done with a run or a batch.
+    pub(super) fn come_home(&mut self, version: u32) {
+        self.busy.retain_mut(|(id, count)| {
+            *count -= usize::from(*id == version);
+            *count > 0
+        });
+    }
+
+    /// Whether a version has nothing to do, and nothing waits for it.
+    pub(super) fn has_nothing_of(&self, version: u32) -> bool {
+        self.busy.iter().all(|(id, _)| *id != version) && !self.batches.are_of(version)
     }
 
     /// Learns what became of a message. One that had left its lane and failed takes back those behind it that wait in
@@ -75,7 +98,14 @@ impl Decisions {
         shared: &Shared,
         (lane, mut delivery): (LaneId, Delivery),
         slot: Slot,
+        version: Version,
     ) -> Result<(), (Delivery, String)> {
+        let takes = shared.versions.active().taking().any(|generation| generation.id == version.id);
+        if version.on_trial && !(takes && self.batches.knows(&slot.batcher)) {
+            delivery.untried = true;
+            self.settle(lane, delivery, End::GivenBack);
+            return Ok(());
+        }
         // One before it in its lane has failed meanwhile, or nobody would handle the batch in time.
         if self.buffer.is_held(lane) || delivery.partition().is_revoked() || shared.is_stopping() {
             self.settle(lane, delivery, End::GivenBack);
@@ -84,13 +114,27 @@ impl Decisions {
         if self.batches.knows(&slot.batcher) {
             self.buffer.leave_lane(lane, &mut delivery);
         }
-        self.batches.put((lane, delivery), slot, Instant::now().into_std())
+        delivery.version = version.id;
+        self.batches.put((lane, delivery), slot, Instant::now().into_std())?;
+        if !takes {
+            // Nothing more comes from it that could fill the batch.
+            self.batches.flush_version(version.id);
+        }
+        Ok(())
     }
 
     /// Partitions are to be given up: nothing of them starts, but for batches, which are complete now.
     pub(super) fn revoke(&mut self, partitions: &[Arc<Partition>]) {
         self.buffer.revoke(partitions);
         self.batches.flush_partitions(partitions);
+    }
+
+    /// A version that was tried is gone: what waits in its batches goes back, to be handled by the version before.
+    pub(super) fn give_up_version(&mut self, version: u32) {
+        for mut waiting in self.batches.give_up_version(version) {
+            waiting.delivery.untried = true;
+            self.buffer.settle(waiting.lane, waiting.delivery, End::GivenBack);
+        }
     }
 
     /// Partitions are gone: nothing of them starts.

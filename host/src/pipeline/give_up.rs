@@ -39,12 +39,29 @@ pub(super) struct GivenUp {
     last_words: Vec<OutputRecord>,
     /// What went wrong in the plugin's failure handler.
     last_word_error: Option<String>,
+    /// What is done with it.
+    action: Action,
 }
 
 impl GivenUp {
-    pub(super) fn new(lane: LaneId, delivery: Delivery, failure: &Failure) -> Self {
+    pub(super) fn new(lane: LaneId, delivery: Delivery, failure: &Failure, action: Action) -> Self {
         let (reason, shown) = (failure.reason(), failure.to_string());
-        Self { lane, delivery, reason, shown, last_words: Vec::new(), last_word_error: None }
+        Self { lane, delivery, reason, shown, last_words: Vec::new(), last_word_error: None, action }
+    }
+
+    /// A parked message that an operator gives up on.
+    pub(super) fn skipped(lane: LaneId, delivery: Delivery, parked_for: String) -> Self {
+        let (reason, shown) =
+            (parked_for.clone(), format!("an operator skipped it; it was parked: {parked_for}"));
+        Self {
+            lane,
+            delivery,
+            reason,
+            shown,
+            last_words: Vec::new(),
+            last_word_error: None,
+            action: Action::Skip,
+        }
     }
 
     fn last_word_failed(&mut self, shared: &Shared, error: String) {
@@ -58,7 +75,7 @@ impl GivenUp {
 
 /// A message is given up on: the plugin has the last word if it wants it, then it is over.
 pub(super) fn begin(shared: &Arc<Shared>, message: GivenUp) {
-    if shared.has_failure_handler {
+    if shared.versions.active().stable.has_failure_handler() {
         shared.decisions().last_words.push_back(message);
         shared.work.notify_one();
     } else {
@@ -69,6 +86,11 @@ pub(super) fn begin(shared: &Arc<Shared>, message: GivenUp) {
 /// Lets the plugin's failure handler see the message, and produces what it returns. Whatever comes of that, the
 /// message's end is the same.
 pub(super) async fn last_word(shared: &Arc<Shared>, worker: &mut Worker, mut message: GivenUp) {
+    // The version that it was to be given to may have gone, and this one wants no last word.
+    if !worker.has_failure_handler() {
+        shared.landed();
+        return conclude(shared, message);
+    }
     let said = worker.handle_failed(&message.delivery, &message.reason).await;
     shared.landed();
     match said.and_then(|records| settle::allowed(shared, &records).map(|()| records)) {
@@ -92,8 +114,8 @@ pub(super) async fn last_word(shared: &Arc<Shared>, worker: &mut Worker, mut mes
 }
 
 /// Does what the config says of messages that are given up on.
-fn conclude(shared: &Arc<Shared>, message: GivenUp) {
-    let action = shared.plugin.failure.action;
+pub(super) fn conclude(shared: &Arc<Shared>, message: GivenUp) {
+    let action = message.action;
     let position = message.delivery.message().position();
     let (attempts, reason) = (message.delivery.attempt(), message.shown.clone());
     tell(shared, |plugin| match action {
@@ -104,7 +126,7 @@ fn conclude(shared: &Arc<Shared>, message: GivenUp) {
         Action::Skip => tracing::warn!(plugin, %position, attempts, reason, "message skipped"),
         Action::Park => tracing::warn!(
             plugin, %position, attempts, reason,
-            "message parked: its lane is held, and it is tried again after a restart"
+            "message parked: its lane is held until it is released or skipped, or after a restart"
         ),
     });
     let letter = (action == Action::DeadLetter).then(|| letter(shared, &message));

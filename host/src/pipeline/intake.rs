@@ -1,6 +1,7 @@
 //! The source's own thread: messages into the buffer, partitions coming and going.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::control::State;
@@ -23,7 +24,6 @@ struct Leaving {
 /// Reads until the way ends, then drains and leaves.
 pub(super) fn run(shared: &Shared, mut source: Box<dyn Source>) {
     let mut leaving = Vec::new();
-    let mut share_is_due = false;
     while !shared.is_stopping() {
         let room = shared.room(!leaving.is_empty());
         let asked = Instant::now();
@@ -36,8 +36,11 @@ pub(super) fn run(shared: &Shared, mut source: Box<dyn Source>) {
         }
         let moves = matches!(event, Event::Assigned(_) | Event::Revoked(_) | Event::Lost(_));
         take_in(shared, event, &mut leaving);
-        share_is_due |= moves;
-        share_is_due = share_is_due && !share_rate(shared, source.as_mut());
+        if (shared.share_is_due.swap(false, Ordering::AcqRel) || moves)
+            && !share_rate(shared, source.as_mut())
+        {
+            shared.share_is_due.store(true, Ordering::Release);
+        }
         leaving.retain(|leave: &Leaving| !give_up(shared, source.as_mut(), leave));
     }
     drain(shared, source.as_mut());

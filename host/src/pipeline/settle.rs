@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::give_up::{self, GivenUp};
+use super::shadow;
 use super::shared::Shared;
 use crate::buffer::End;
 use crate::edge::{Ended, Receipts, Refused};
@@ -77,8 +78,15 @@ pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receip
 fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     let mut handled = 0;
     let mut given_up = Vec::new();
+    let version = run.version;
+    let too_bad = version.compared.then(|| compare(shared, &run)).flatten();
     let mut decisions = shared.decisions();
     for RunMessage { lane, mut delivery, handling, .. } in run.messages {
+        if version.on_trial && is_its_fault(&handling) {
+            delivery.untried = true;
+            decisions.settle(lane, delivery, End::GivenBack);
+            continue;
+        }
         let failure = match handling {
             Handling::Done(_) => {
                 handled += 1;
@@ -89,7 +97,7 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
                 decisions.settle(lane, delivery, End::GivenBack);
                 continue;
             }
-            Handling::Batched(slot) => match decisions.put(shared, (lane, delivery), slot) {
+            Handling::Batched(slot) => match decisions.put(shared, (lane, delivery), slot, version) {
                 Ok(()) => continue,
                 Err((unknown, reason)) => {
                     delivery = unknown;
@@ -104,7 +112,9 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
                 delivery.failed(failure.reason(), shared.now() + wait);
                 decisions.settle(lane, delivery, End::Retry);
             }
-            Decision::GiveUp => given_up.push(GivenUp::new(lane, delivery, &failure)),
+            Decision::GiveUp => {
+                given_up.push(GivenUp::new(lane, delivery, &failure, shared.plugin.failure.action));
+            }
         }
     }
     if handled > 0 {
@@ -114,6 +124,29 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
         decisions.batches.finished(batch);
     }
     shared.changed(&mut decisions);
+    decisions.come_home(version.id);
+    let has_ended = decisions.has_nothing_of(version.id);
     drop(decisions);
+    if has_ended {
+        shared.versions.let_go(version.id);
+    }
+    if let Some(reason) = too_bad {
+        shared.seat.roll_back_by_itself(reason);
+    }
     given_up.into_iter().for_each(|message| give_up::begin(shared, message));
+}
+
+/// Notes how the messages of a run went, beside another version's. Returns why the one that is tried has to go, if it
+/// has to.
+fn compare(shared: &Shared, run: &Run) -> Option<String> {
+    let started = run.messages.iter().filter(|message| message.started_at.is_some());
+    let counted =
+        started.filter(|message| !matches!(message.handling, Handling::Failed(Failure::Output { .. })));
+    let went = counted.map(|message| (shadow::went(&message.handling), message.handle_ns));
+    shared.versions.note(run.version, went)
+}
+
+/// Whether the version that handled it is to blame for what became of a message.
+fn is_its_fault(handling: &Handling) -> bool {
+    matches!(handling, Handling::Failed(failure) if !matches!(failure, Failure::Output { .. }))
 }

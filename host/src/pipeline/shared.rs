@@ -7,17 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::budget::Asked;
+use crate::ack::Delivery;
+use crate::budget::{Asked, Pace};
 use crate::buffer::{Buffer, End};
 use crate::config;
 use crate::edge::{Bell, Output, Room};
 use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
 use crate::plugin::{Generation, Kind};
-use crate::run::{HeldUp, Lookout, RUN_MESSAGES_MAX, Run};
+use crate::run::{HeldUp, RUN_MESSAGES_MAX, Run};
 
 use super::control::{Seat, State};
 use super::decisions::Decisions;
+use super::hands::Hands;
+use super::staff::{self, Staff};
+use super::versions::Versions;
 use super::worker::Task;
 
 /// How long a run should last: long enough that crossing the border once for all of it pays, short enough that
@@ -47,15 +51,16 @@ pub(super) struct Shared {
     /// they came free.
     pub(super) turn: tokio::sync::Mutex<()>,
     pub(super) work: Notify,
-    /// The plugin wants to see messages that are given up on.
-    pub(super) has_failure_handler: bool,
+    /// The versions of the plugin's component.
+    pub(super) versions: Arc<Versions>,
+    pub(super) staff: Staff,
+    /// The pace is the whole group's, and does not know yet what this host owns of it.
+    pub(super) share_is_due: AtomicBool,
     /// Room for one message is worth taking, because messages come slowly or a batch may need the last of it.
-    takes_singly: bool,
+    takes_singly: AtomicBool,
     /// What is logged of messages that fail.
     pub(super) failure_log: Arc<LogLimit>,
     bell: Arc<Bell>,
-    /// What each worker is busy with.
-    lookouts: Vec<Arc<Lookout>>,
     /// A run of more than one message was taken since somebody last saw that there is none.
     long_runs: AtomicBool,
     /// What the intake waits for: one of the `RING_…`.
@@ -71,7 +76,9 @@ pub(super) struct Shared {
 /// What a worker that asks for work gets.
 #[derive(Debug)]
 pub(super) enum Take {
-    Task(Task),
+    Task(Task, Arc<Generation>),
+    /// Other versions than the worker goes by are active.
+    Renewal,
     /// No message may be taken: every lane is empty, busy or waiting.
     Nothing {
         /// When the next lane has waited long enough.
@@ -86,24 +93,23 @@ impl Shared {
         seat: Arc<Seat>,
         bell: Arc<Bell>,
         output: Arc<dyn Output>,
-        lookouts: Vec<Arc<Lookout>>,
-        generation: &Generation,
+        versions: Arc<Versions>,
     ) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
-        let budget = &plugin.budget;
-        let decisions = Decisions::new(&plugin);
-        Self {
+        let decisions = Decisions::new(&plugin, &seat.budget());
+        let shared = Self {
             seat,
             metrics,
             output,
             stopping: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             work: Notify::new(),
-            has_failure_handler: generation.has_failure_handler(),
-            takes_singly: generation.kind() == Kind::Batcher || budget.rate.is_some(),
+            versions,
+            staff: Staff::default(),
+            share_is_due: AtomicBool::new(false),
+            takes_singly: AtomicBool::new(false),
             failure_log: LogLimit::new(FAILURE_LINES, FAILURE_LINES),
             bell,
-            lookouts,
             long_runs: AtomicBool::new(false),
             ring: AtomicU8::new(RING_NEVER),
             decisions: Mutex::new(decisions),
@@ -113,7 +119,36 @@ impl Shared {
             longest_ns: AtomicU64::new(RUN_TARGET_NS),
             began: Instant::now(),
             plugin,
-        }
+        };
+        shared.learn_how_to_take();
+        shared
+    }
+
+    /// After the budget or the component has changed.
+    pub(super) fn learn_how_to_take(&self) {
+        let is_batcher = self.versions.active().taking().any(|generation| generation.kind() == Kind::Batcher);
+        let takes_singly = is_batcher || self.seat.budget().rate.is_some();
+        self.takes_singly.store(takes_singly, Ordering::Relaxed);
+    }
+
+    /// The budget has changed to `budget`: it holds for all that has not started.
+    pub(super) fn heed(self: &Arc<Self>, budget: &config::Budget) {
+        self.learn_how_to_take();
+        let mut decisions = self.decisions();
+        decisions.buffer.resize(budget.buffer, budget.buffer_bytes);
+        decisions.pacer = Pace::changed(decisions.pacer.as_ref(), budget);
+        self.share_is_due.store(true, Ordering::Release);
+        self.changed(&mut decisions);
+        drop(decisions);
+        staff::hire(self, budget.concurrency);
+        self.look_up();
+    }
+
+    /// Whoever waits looks again: workers for what they may do, the intake for room.
+    pub(super) fn look_up(&self) {
+        self.versions.wake();
+        self.work.notify_one();
+        self.bell.ring();
     }
 
     /// The lock is held for microseconds and never across an await. A poisoned one is used as it is: the buffer's
@@ -160,7 +195,10 @@ impl Shared {
     pub(super) fn room(&self, always: bool) -> Room {
         // Said before looking, so that what comes free in between rings.
         self.ring.store(RING_ALWAYS, Ordering::SeqCst);
-        let room = self.room_in(&self.decisions().buffer, self.in_flight.load(Ordering::SeqCst));
+        let mut room = self.room_in(&self.decisions().buffer, self.in_flight.load(Ordering::SeqCst));
+        if self.seat.is_paused() {
+            (room.messages, room.empty) = (0, false);
+        }
         let ring = match () {
             () if always => RING_ALWAYS,
             () if room.messages == 0 || room.bytes == 0 => RING_WITH_ROOM,
@@ -171,7 +209,8 @@ impl Shared {
     }
 
     fn room_in(&self, buffer: &Buffer, in_flight: usize) -> Room {
-        let worth_taking = if self.takes_singly { 1 } else { self.run_length() };
+        let singly = self.takes_singly.load(Ordering::Relaxed);
+        let worth_taking = if singly { 1 } else { self.run_length() };
         buffer.room(in_flight, worth_taking)
     }
 
@@ -210,35 +249,51 @@ impl Shared {
         }
     }
 
-    /// Takes a run of at most `longest` messages, as far as lanes and rate permit. The caller is among the idle
-    /// until it has its run; from then on it counts as in flight, until `landed`.
-    pub(super) fn try_take(&self, longest: usize) -> Take {
+    /// Takes a run, as far as lanes and rate permit, all of it for one version. The caller is among the idle until it has
+    /// its run; from then on it counts as in flight, until `landed`.
+    pub(super) fn try_take(&self, hands: &Hands) -> Take {
+        let longest = hands.longest_run().min(self.run_length());
         let mut decisions = self.decisions();
-        let Decisions { buffer, batches, last_words, pacer, unattended_since } = &mut *decisions;
+        let active = hands.active();
+        // Looked at under the lock: whatever was taken before a change is an earlier message of its lane.
+        if active.number != self.versions.number() {
+            return Take::Renewal;
+        }
+        let Decisions { buffer, batches, last_words, pacer, unattended_since, .. } = &mut *decisions;
         let now = Instant::now();
         batches.tick(now.into_std());
-        let task = last_words.pop_front().map(Task::LastWord).or_else(|| batches.take().map(Task::Batch));
-        if let Some(task) = task {
+        if let Some(message) = last_words.pop_front() {
             self.in_flight.fetch_add(1, Ordering::SeqCst);
-            return Take::Task(task);
+            return Take::Task(Task::LastWord(message), active.stable.clone());
+        }
+        if let Some(batch) = batches.take() {
+            self.in_flight.fetch_add(1, Ordering::SeqCst);
+            // A version stays until its batches have ended.
+            let generation = active.find(batch.version).unwrap_or(&active.stable).clone();
+            decisions.set_out(generation.id);
+            return Take::Task(Task::Batch(batch, active.mark(&generation)), generation);
         }
         buffer.wake(now - self.began);
-        if !buffer.has_ready() || self.is_stopping() {
+        let next = buffer.next().filter(|_| !self.is_stopping() && !self.seat.is_paused());
+        let Some(generation) = next.map(|delivery| active.version_of(delivery)) else {
             let due = buffer.next_due().map(|due| self.began + due);
             let complete = batches.next_deadline().map(Instant::from_std);
             return Take::Nothing { until: due.into_iter().chain(complete).min() };
-        }
+        };
+        let fits = |delivery: &Delivery| {
+            active.canary.is_none() || Arc::ptr_eq(active.version_of(delivery), generation)
+        };
         if let Some(since) = unattended_since.take() {
             self.metrics.add_throttled(ThrottledBy::Concurrency, now - since);
         }
         let mut run = Vec::with_capacity(longest);
         match pacer {
-            None => buffer.take(longest, &mut run),
+            None => buffer.take(longest, &mut run, fits),
             Some(pacer) => {
-                while run.len() < longest && buffer.has_ready() {
+                while run.len() < longest && buffer.next().is_some_and(fits) {
                     match pacer.ask(now - self.began, wall()) {
                         Asked::Within(time) => {
-                            buffer.take(run.len() + 1, &mut run);
+                            buffer.take(run.len() + 1, &mut run, fits);
                             if let Some(message) = run.last_mut() {
                                 message.start_before = Some(std::time::Instant::now() + time);
                             }
@@ -257,7 +312,9 @@ impl Shared {
             *unattended_since = Some(now);
         }
         self.show(buffer);
-        Take::Task(Task::Run(Run::new(run, self.stopping.clone())))
+        decisions.set_out(generation.id);
+        let run = Run::new(run, self.stopping.clone()).by(active.mark(generation));
+        Take::Task(Task::Run(run), generation.clone())
     }
 
     /// Takes back what waits in a run behind a message that takes long, so that a free worker can start it.
@@ -266,7 +323,7 @@ impl Shared {
         if !self.long_runs.swap(false, Ordering::Relaxed) {
             return found;
         }
-        for run in self.lookouts.iter().filter_map(|lookout| lookout.look()) {
+        for run in self.staff.lookouts().iter().filter_map(|lookout| lookout.look()) {
             match run.is_held_up() {
                 HeldUp::Yes => {
                     let mut decisions = self.decisions();

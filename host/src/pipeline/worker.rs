@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::give_up::{self, GivenUp};
+use super::hands::Hands;
 use super::shared::{Shared, Take};
 use crate::batch::Batch;
 use crate::metrics::{LocalHistogram, ThrottledBy};
 use crate::outcome::Handling;
-use crate::plugin::{BatchEnd, Worker};
-use crate::run::{HeldUp, Run, RunMessage};
+use crate::plugin::{BatchEnd, Generation, Worker};
+use crate::run::{HeldUp, Run, RunMessage, Version};
 use crate::timer::Timer;
 
 /// How long a message may be under way before those behind it in its run are taken from its worker: runs are made
@@ -23,38 +24,55 @@ const RESCUE_AFTER: Duration = Duration::from_millis(2);
 pub(super) enum Task {
     /// Messages that may start now.
     Run(Run),
-    /// Messages that the plugin has put together.
-    Batch(Batch),
+    /// Messages that a version of the plugin has put together, for the same version.
+    Batch(Batch, Version),
     /// A message that the plugin's failure handler is to see.
     LastWord(GivenUp),
 }
 
-/// Waits for something to do. None when the way ends.
+/// Waits for something to do, and tells which version of the component is to do it. None when the way ends, or when the
+/// worker is one too many.
 ///
 /// Workers wait in a queue for their turn, and only the one whose turn it is waits for work and for a permit: so a
 /// permit is asked for when there is a message for it, it goes to one worker, and nobody sleeps and then finds
 /// that all go at once.
-pub(super) async fn next_task(shared: &Arc<Shared>, worker: &mut Worker, timer: Timer) -> Option<Task> {
+pub(super) async fn next_task(
+    shared: &Arc<Shared>,
+    hands: &mut Hands,
+    timer: Timer,
+) -> Option<(Task, Arc<Generation>)> {
+    if shared.staff.dismisses() {
+        return None;
+    }
     let idle = shared.wait_for_work();
     // The usual case under load: there is work, and no need to queue for it.
-    let longest = |worker: &Worker| worker.longest_run().min(shared.run_length());
-    if worker.is_prepared()
+    if hands.is_prepared()
         && !shared.is_stopping()
-        && let Take::Task(task) = shared.try_take(longest(worker))
+        && let Take::Task(task, generation) = shared.try_take(hands)
     {
-        return Some(task);
+        return Some((task, generation));
     }
-    let turn = shared.turn.lock().await;
+    let turn = loop {
+        tokio::select! {
+            turn = shared.turn.lock() => break turn,
+            // Whoever only queues lets go of an old version too, and leaves when there are too many workers.
+            () = hands.changed() => hands.renew().await,
+        }
+        if shared.staff.dismisses() {
+            return None;
+        }
+    };
     let task = loop {
-        if shared.is_over() {
+        if shared.is_over() || shared.staff.dismisses() {
             return None;
         }
         // An instance first: a permit is for now, and making an instance may take milliseconds.
-        if !worker.is_prepared() && shared.decisions().buffer.has_ready() && !worker.prepare().await {
+        if !hands.is_prepared() && shared.decisions().buffer.has_ready() && !hands.prepare().await {
             continue;
         }
-        match shared.try_take(longest(worker)) {
-            Take::Task(task) => break task,
+        match shared.try_take(hands) {
+            Take::Task(task, generation) => break (task, generation),
+            Take::Renewal => hands.renew().await,
             Take::Nothing { until } => wait_for_work(shared, timer, until).await,
             Take::NotBefore(then) => wait_for_permit(shared, timer, then).await,
         }
@@ -116,7 +134,7 @@ pub(super) async fn handle(shared: &Shared, worker: &mut Worker, run: Run) -> Ru
 pub(super) async fn handle_batch(
     shared: &Shared,
     worker: &mut Worker,
-    mut batch: Batch,
+    (mut batch, version): (Batch, Version),
 ) -> (Run, Option<u64>) {
     let started_at = Instant::now();
     let end = worker.handle_batch(&mut batch).await;
@@ -147,5 +165,5 @@ pub(super) async fn handle_batch(
         handling,
         ..RunMessage::new(waiting.lane, waiting.delivery)
     });
-    (Run::new(messages.collect(), shared.stopping.clone()), Some(batch.id))
+    (Run::new(messages.collect(), shared.stopping.clone()).by(version), Some(batch.id))
 }

@@ -102,7 +102,7 @@ impl Cache {
 }
 
 /// The whole file or none: a host that dies while it writes leaves no half file under the name.
-fn write_atomically(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.part", std::process::id()));
     let mut file = fs::File::create(&temporary)?;
     let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());

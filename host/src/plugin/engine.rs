@@ -13,7 +13,7 @@ use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocation
 use super::cache::Cache;
 use super::guest::{self, Guest};
 use super::limits::{TABLE_ELEMENTS_MAX, TRAMPOLINE_MEMORY_MAX};
-use crate::config;
+use crate::config::{self, limits};
 
 /// Milliseconds of an epoch: how long a guest may compute before it is looked at, and how far its CPU is over when
 /// it is broken off. Shorter epochs cost more wake-ups than they gain.
@@ -55,19 +55,36 @@ pub struct Engine {
     pub(super) concurrent: Arc<Realm>,
     /// Worker threads of the host.
     pub(super) threads: usize,
+    room: Room,
     _epochs: Epochs,
+}
+
+/// How much the engine has set aside; it cannot have more while the host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Workers of all plugins together, each with an instance of the version in use and one of the next.
+    pub workers: usize,
+    /// Bytes of linear memory of one instance.
+    pub memory: usize,
 }
 
 impl Engine {
     /// An engine with room for every plugin's workers. Fails when the machine refuses the address space.
     pub fn new(host: &config::Host, plugins: &[config::Plugin]) -> anyhow::Result<Arc<Self>> {
-        let plain = Realm::new(host, settings(plugins).concurrency_support(false), guest::link)?;
+        let size = Size::of(plugins);
+        let plain = Realm::new(host, settings(size).concurrency_support(false), guest::link)?;
         let concurrent =
-            Realm::new(host, settings(plugins).wasm_component_model_async(true), guest::link_concurrent)?;
+            Realm::new(host, settings(size).wasm_component_model_async(true), guest::link_concurrent)?;
         let epochs = Epochs::start([&plain.wasm, &concurrent.wasm]);
         let epochs = epochs.context("failed to start the thread that ends epochs")?;
         let (plain, concurrent) = (Arc::new(plain), Arc::new(concurrent));
-        Ok(Arc::new(Self { plain, concurrent, threads: host.threads, _epochs: epochs }))
+        let room = Room { workers: (size.instances / 2) as usize, memory: size.memory };
+        Ok(Arc::new(Self { plain, concurrent, threads: host.threads, room, _epochs: epochs }))
+    }
+
+    /// How much there is for plugins.
+    pub fn room(&self) -> Room {
+        self.room
     }
 }
 
@@ -94,14 +111,34 @@ impl Realm {
     }
 }
 
-fn settings(plugins: &[config::Plugin]) -> Config {
-    let workers: usize = plugins.iter().map(|plugin| plugin.budget.concurrency).sum();
-    let instances = u32::try_from(workers).unwrap_or(u32::MAX).saturating_mul(2);
-    let instances = instances.saturating_add(INSTANCES_SPARE).min(INSTANCES_MAX);
-    let memory =
-        plugins.iter().map(|plugin| plugin.budget.memory).max().unwrap_or(0).max(TRAMPOLINE_MEMORY_MAX);
-    let memories = instances * MEMORIES_EACH;
+/// How large a pool is.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    instances: u32,
+    /// Bytes that each memory may grow to.
+    memory: usize,
+    /// Whether all addresses of a memory are reserved, however large it may become.
+    is_wide: bool,
+}
 
+impl Size {
+    fn of(plugins: &[config::Plugin]) -> Self {
+        let workers: usize = plugins.iter().map(|plugin| plugin.budget.concurrency).sum();
+        let instances = u32::try_from(workers).unwrap_or(u32::MAX).saturating_mul(2);
+        let instances = instances.saturating_add(INSTANCES_SPARE).min(INSTANCES_MAX);
+        let is_wide = instances * MEMORIES_EACH <= WIDE_MEMORIES_MAX;
+        let largest = plugins.iter().map(|plugin| plugin.budget.memory).max().unwrap_or(0);
+        let memory = match is_wide {
+            // Addresses are reserved anyway, so that a budget can be raised while the host runs.
+            true => limits::MEMORY.max.0 as usize,
+            false => largest.max(TRAMPOLINE_MEMORY_MAX),
+        };
+        Self { instances, memory, is_wide }
+    }
+}
+
+fn settings(Size { instances, memory, is_wide }: Size) -> Config {
+    let memories = instances * MEMORIES_EACH;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES_EACH)
@@ -120,7 +157,7 @@ fn settings(plugins: &[config::Plugin]) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(STACK_BYTES);
-    if memories > WIDE_MEMORIES_MAX {
+    if !is_wide {
         config.memory_reservation(memory as u64);
     }
     config

@@ -1,18 +1,21 @@
 //! One version of a plugin's component, from its bytes to what its instances are made of.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime_wasi_config::WasiConfigVariables;
 
+use super::allowance::Allowance;
 use super::cache::hex;
 use super::compose::compose;
 use super::engine::{Engine, Realm};
 use super::guest::Guest;
 use super::inspect::{
-    ASYNC_HANDLER, BATCHER, FAILURE_HANDLER, Flaw, Kind, LIFECYCLE, Refusal, Summary, check_memory, inspect,
-    unknown_import, wrong_type,
+    ASYNC_HANDLER, BATCHER, FAILURE_HANDLER, Flaw, Kind, LIFECYCLE, OURS_ALONE, Refusal, Summary,
+    check_memory, inspect, unknown_import, wrong_type,
 };
 use super::instance::{Instance, NoInstance};
 use super::log::PluginLog;
@@ -25,6 +28,8 @@ use crate::metrics::PluginMetrics;
 
 /// One version of a plugin, ready to make instances.
 pub struct Generation {
+    /// Tells generations apart, those of the same component too; unique in this process.
+    pub id: u32,
     version: Arc<Version>,
     /// The instances that all workers of an async handler share: they begin with the first worker and end with the
     /// last. Held while workers are made, never across an await.
@@ -36,8 +41,11 @@ pub(super) struct Version {
     pub(super) engine: Arc<Engine>,
     pub(super) realm: Arc<Realm>,
     pub(super) plugin: config::Plugin,
+    pub(super) allowance: Arc<Allowance>,
     pub(super) kind: Kind,
     pub(super) digest: String,
+    imports: BTreeSet<String>,
+    memory_min: usize,
     pub(super) pre: InstancePre<Guest>,
     /// There when the component is composed with the trampoline, which is then known to be callable.
     pub(super) runner: Option<RunnerPre<Guest>>,
@@ -45,7 +53,11 @@ pub(super) struct Version {
     pub(super) settings: Arc<WasiConfigVariables>,
     pub(super) log: Arc<PluginLog>,
     pub(super) metrics: Arc<PluginMetrics>,
+    /// Instances that were made ahead. Held while one is taken or put, never across an await.
+    spares: Mutex<Vec<Instance>>,
 }
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(0);
 
 /// Where the functions are that are called without the trampoline, as far as the plugin has them.
 pub(super) struct Exports {
@@ -78,6 +90,11 @@ impl Exports {
 pub(super) struct Lifecycle {
     pub(super) start: ComponentExportIndex,
     pub(super) stop: ComponentExportIndex,
+}
+
+/// The digest of a component: `sha256:` and 64 hex digits.
+pub fn digest_of(wasm: &[u8]) -> String {
+    digest(&Sha256::digest(wasm).into())
 }
 
 /// Everything that can be said of the component in `wasm` without running it, or everything that is wrong with it.
@@ -115,7 +132,7 @@ impl Generation {
                 "set `delivery = \"at-least-once\"`, or handle messages one at a time",
             ));
         }
-        check_memory(&component, plugin.budget.memory)?;
+        let memory_min = check_memory(&component, plugin.budget.memory)?;
         let mut linker = realm.linker.clone();
         let granted = capabilities.link(&mut linker);
         granted.map_err(|error| {
@@ -133,7 +150,10 @@ impl Generation {
             engine: engine.clone(),
             realm: realm.clone(),
             plugin: plugin.clone(),
+            allowance: Arc::new(Allowance::of(&plugin.budget)),
             kind,
+            imports: imports(&component, &realm.wasm),
+            memory_min,
             digest: digest(&sum),
             exports: Exports::of(&component),
             settings: Arc::new(
@@ -143,8 +163,10 @@ impl Generation {
             pre,
             runner,
             metrics,
+            spares: Mutex::default(),
         };
-        Ok(Arc::new(Self { version: Arc::new(version), shared: Mutex::default() }))
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(Self { id, version: Arc::new(version), shared: Mutex::default() }))
     }
 
     /// Makes a trial instance and lets its lifecycle start and stop.
@@ -164,6 +186,47 @@ impl Generation {
                 "lower `concurrency`",
             )),
         }
+    }
+
+    /// Makes up to `workers` instances ahead, so that workers which change over to this generation do not wait for
+    /// theirs. Stops at the first that cannot be made: whoever needs one will say why.
+    pub async fn warm(&self, workers: usize) {
+        let wanted = match (self.version.kind, self.version.plugin.instances) {
+            (_, Instances::PerMessage) => 0,
+            (Kind::AsyncHandler, Instances::Reused) => workers.min(self.version.engine.threads),
+            (Kind::Handler | Kind::Batcher, Instances::Reused) => workers,
+        };
+        while self.version.spares().len() < wanted {
+            match Instance::create(&self.version).await {
+                Ok(instance) => self.version.spares().push(instance),
+                Err(NoInstance::Guest(_) | NoInstance::Host(_)) => return,
+            }
+        }
+    }
+
+    /// Ends the instances that were made ahead and not needed.
+    pub async fn cool(&self) {
+        let spares = std::mem::take(&mut *self.version.spares());
+        for instance in spares {
+            instance.stop().await;
+        }
+    }
+
+    /// From now on instances keep to `budget`: to its `timeout` and `cpu` from the next message on, to its `memory` if
+    /// they are new.
+    pub fn allow(&self, budget: &config::Budget) {
+        self.version.allowance.change(budget);
+    }
+
+    /// Bytes of linear memory that an instance needs to start.
+    pub fn memory_min(&self) -> usize {
+        self.version.memory_min
+    }
+
+    /// What the plugin imports that `other` does not, whatever the versions of the interfaces.
+    pub fn imports_beyond(&self, other: &Self) -> Vec<String> {
+        let known: BTreeSet<&str> = other.version.imports.iter().map(|name| unversioned(name)).collect();
+        self.version.imports.iter().filter(|name| !known.contains(unversioned(name))).cloned().collect()
     }
 
     /// `sha256:` and 64 hex digits: of the component as it was given.
@@ -195,6 +258,41 @@ impl Generation {
         };
         Worker::new(self.version.clone(), hands)
     }
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("id", &self.id).field("digest", &self.version.digest).finish()
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        // An instance knows its version: what was made ahead would keep it for ever.
+        self.version.spares().clear();
+    }
+}
+
+impl Version {
+    fn spares(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An instance that was made ahead.
+    pub(super) fn take_spare(&self) -> Option<Instance> {
+        self.spares().pop()
+    }
+}
+
+/// The interfaces that a component imports, but for the host's own between it and the trampoline.
+fn imports(component: &Component, engine: &wasmtime::Engine) -> BTreeSet<String> {
+    let ty = component.component_type();
+    let names = ty.imports(engine).map(|(name, _)| name.to_owned());
+    names.filter(|name| !name.starts_with(OURS_ALONE)).collect()
+}
+
+fn unversioned(interface: &str) -> &str {
+    interface.split('@').next().unwrap_or(interface)
 }
 
 fn digest(sum: &[u8; 32]) -> String {

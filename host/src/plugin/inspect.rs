@@ -26,7 +26,7 @@ pub(super) const LIFECYCLE: &str = "gristmill:plugin/lifecycle@0.1.0";
 /// The interface of a plugin that has the last word before a message is given up.
 pub(super) const FAILURE_HANDLER: &str = "gristmill:plugin/failure-handler@0.1.0";
 /// The host's own package, between it and the trampoline.
-const OURS_ALONE: &str = "gristmill:run/";
+pub(super) const OURS_ALONE: &str = "gristmill:run/";
 
 /// Bytes of a page of linear memory.
 const WASM_PAGE_BYTES: u64 = 64 * 1024;
@@ -232,10 +232,10 @@ pub(super) fn wrong_type(error: wasmtime::Error) -> Refusal {
 }
 
 /// Refuses a component that could never start under the budget.
-pub(super) fn check_memory(component: &Component, budget: usize) -> Result<(), Refusal> {
+pub(super) fn check_memory(component: &Component, budget: usize) -> Result<usize, Refusal> {
     let pages = component.resources_required().and_then(|needed| needed.max_initial_memory_size);
-    match pages.map(|pages| pages.saturating_mul(WASM_PAGE_BYTES)) {
-        Some(needed) if needed > budget as u64 => Err(Refusal::one(
+    match pages.unwrap_or_default().saturating_mul(WASM_PAGE_BYTES) {
+        needed if needed > budget as u64 => Err(Refusal::one(
             format!(
                 "needs `{}` of memory to start, but the budget's `memory` is `{}`",
                 units::show_size(needed),
@@ -243,7 +243,7 @@ pub(super) fn check_memory(component: &Component, budget: usize) -> Result<(), R
             ),
             format!("raise `budget.memory`, for example to `\"{}\"`", units::show_size(roomy(needed))),
         )),
-        _ => Ok(()),
+        needed => Ok(needed as usize),
     }
 }
 

@@ -54,9 +54,9 @@ pub(super) struct Instance {
 impl Instance {
     /// A new instance whose lifecycle has started.
     pub(super) async fn create(version: &Arc<Version>) -> Result<Self, NoInstance> {
-        let budget = &version.plugin.budget;
-        let watch = Arc::new(Watch::new(budget.timeout, budget.cpu, version.metrics.clone()));
-        let memory = MemoryLimit::new(budget.memory, version.runner.is_some(), version.metrics.clone());
+        let allowance = &version.allowance;
+        let watch = Arc::new(Watch::new(allowance.clone(), version.metrics.clone()));
+        let memory = MemoryLimit::new(allowance.memory(), version.runner.is_some(), version.metrics.clone());
         let guest = Guest::new(memory, watch.clone(), version.log.clone(), version.settings.clone());
         let mut store = Store::new(&version.realm.wasm, guest);
         store.limiter(|guest| &mut guest.memory);

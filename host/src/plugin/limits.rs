@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
+use super::allowance::{Allowance, FAR_NS};
 use super::broken::Broken;
 use super::guest::Guest;
 use crate::config::units;
@@ -34,15 +35,13 @@ const EPOCHS_BETWEEN_LOOKS: u64 = 1;
 /// ended while it stood idle.
 const YIELD_AFTER_NS: u64 = 1_000_000;
 
-/// Farthest deadline in nanoseconds, about 30 years: what tokio's timer can still represent.
-const FAR_NS: u64 = 1_000_000_000_000_000_000;
-
 /// The clocks of one instance. Atomics, because the call that runs the guest and the timer around it both look;
 /// nobody contends for them.
 pub(super) struct Watch {
     origin: Instant,
-    timeout_ns: u64,
-    cpu_ns_max: u64,
+    allowance: Arc<Allowance>,
+    /// How much time the message under way was given.
+    timeout_ns: AtomicU64,
     /// When the message under way has had its time, since `origin`.
     deadline_ns: AtomicU64,
     /// CPU time of polls that are over.
@@ -57,11 +56,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(timeout: Duration, cpu: Duration, metrics: Arc<PluginMetrics>) -> Self {
+    pub(super) fn new(allowance: Arc<Allowance>, metrics: Arc<PluginMetrics>) -> Self {
         Self {
             origin: Instant::now(),
-            timeout_ns: (timeout.as_nanos() as u64).min(FAR_NS),
-            cpu_ns_max: cpu.as_nanos() as u64,
+            timeout_ns: AtomicU64::new(allowance.timeout_ns()),
+            allowance,
             deadline_ns: AtomicU64::new(FAR_NS),
             cpu_ns: AtomicU64::new(0),
             poll_cpu_ns: AtomicU64::new(0),
@@ -74,7 +73,9 @@ impl Watch {
     /// A message (or a call of the lifecycle) starts now: its time and its CPU count from here. CPU time is a
     /// system call, so it is not asked for here but at the first look, which is at most an epoch later.
     pub(super) fn restart(&self, now: Instant) {
-        self.deadline_ns.store(self.since_origin(now) + self.timeout_ns, Ordering::Relaxed);
+        let timeout_ns = self.allowance.timeout_ns();
+        self.timeout_ns.store(timeout_ns, Ordering::Relaxed);
+        self.deadline_ns.store(self.since_origin(now) + timeout_ns, Ordering::Relaxed);
         self.baseline_ns.store(u64::MAX, Ordering::Relaxed);
     }
 
@@ -134,7 +135,7 @@ impl Watch {
     }
 
     fn timed_out(&self) -> wasmtime::Error {
-        let timeout = Duration::from_nanos(self.timeout_ns);
+        let timeout = Duration::from_nanos(self.timeout_ns.load(Ordering::Relaxed));
         Broken::new(TrapKind::Timeout, format!("took longer than the budget's timeout of {timeout:?}")).into()
     }
 
@@ -150,8 +151,8 @@ impl Watch {
         let baseline_ns = self.baseline_ns.load(Ordering::Relaxed);
         if baseline_ns == u64::MAX {
             self.baseline_ns.store(used_ns, Ordering::Relaxed);
-        } else if used_ns - baseline_ns > self.cpu_ns_max {
-            let cpu = Duration::from_nanos(self.cpu_ns_max);
+        } else if used_ns - baseline_ns > self.allowance.cpu_ns() {
+            let cpu = Duration::from_nanos(self.allowance.cpu_ns());
             let reason = format!("used more CPU than the budget's cpu of {cpu:?}");
             return Err(Broken::new(TrapKind::Cpu, reason).into());
         }

@@ -44,10 +44,9 @@ struct Feed {
 }
 
 impl Shared {
-    /// As many instances as threads can run, and no more than there are workers. Each begins with its first
-    /// message, and ends when the last worker has gone.
+    /// As many instances as threads can run. Each begins with its first message, and ends when the last worker has gone.
     pub(super) fn start(version: &Arc<Version>) -> Arc<Self> {
-        let instances = version.engine.threads.min(version.plugin.budget.concurrency).max(1);
+        let instances = version.engine.threads.max(1);
         let place = |_| {
             let (jobs, received) = mpsc::unbounded_channel();
             (Feed { jobs, load: AtomicUsize::new(0) }, tokio::spawn(live(version.clone(), received)))

@@ -56,9 +56,10 @@ impl Worker {
         }
     }
 
-    /// Where others see what this worker is busy with.
-    pub fn lookout(&self) -> Arc<Lookout> {
-        self.lookout.clone()
+    /// Shows what it is busy with to those who look out from here.
+    pub fn seen_from(mut self, lookout: &Arc<Lookout>) -> Self {
+        self.lookout.clone_from(lookout);
+        self
     }
 
     /// Whether `handle` could begin at once.
@@ -234,6 +235,9 @@ impl Own {
 
 /// A new instance; none after a short wait when there is none to be had, which is charged to no message.
 pub(super) async fn create(version: &Arc<Version>) -> Option<Instance> {
+    if let Some(instance) = version.take_spare() {
+        return Some(instance);
+    }
     match Instance::create(version).await {
         Ok(instance) => return Some(instance),
         Err(NoInstance::Host(reason)) => {

@@ -102,13 +102,14 @@ impl Stage {
         let grants = Grants { database: Some(Arc::new(plugin::Connection(database.clone()))) };
         let generation =
             Generation::load(&self.engine, &seat.plugin, &self.wasm, seat.metrics.clone(), &grants)?;
+        let digest = generation.digest().to_owned();
+        seat.install(generation, &digest, None);
         let source = KafkaSource::connect(&seat.plugin, seat.metrics.clone())?;
         let output = KafkaOutput::connect(&seat.plugin)?;
         let parts = Parts {
             seat: seat.clone(),
             source: Box::new(source),
             output: Arc::new(output),
-            generation,
             timer: Timer::Precise,
         };
         let running = pipeline::start(parts, self.runtime.handle())?;
@@ -183,9 +184,11 @@ fn plugin_config(
             timeout: Duration::from_secs(30),
             cpu: Duration::from_secs(1),
             memory: 1 << 20,
+            keep: false,
         },
         retry: config::Retry::default(),
         failure: config::Failure::default(),
+        canary: config::Canary::default(),
         delivery: config::Delivery::AtLeastOnce,
         batchers: Vec::new(),
         allow_produce: Vec::new(),

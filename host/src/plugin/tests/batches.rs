@@ -93,7 +93,7 @@ fn batch(offsets: &[usize], trigger: Trigger) -> Batch {
         payload: (*offset == 6).then(|| b"today".to_vec()),
     };
     let (batcher, key) = ("default".into(), "k".into());
-    Batch { id: 0, batcher, key, trigger, messages: offsets.iter().map(waiting).collect() }
+    Batch { id: 0, batcher, key, trigger, version: 0, messages: offsets.iter().map(waiting).collect() }
 }
 
 fn run_of(messages: Vec<RunMessage>) -> Run {
