@@ -19,6 +19,7 @@
 //! - `order_failures`: order through retries, a rebalance and a crash
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
+//! - `control_commands`: what an operator types at a running host
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -28,6 +29,7 @@
 mod backpressure;
 mod batches;
 mod commands;
+mod control_commands;
 mod crash;
 mod dead_letters;
 mod demo;

@@ -110,7 +110,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done or drained
   2   wrong usage
-  69  Kafka, or the host that is asked, not reachable
+  69  Kafka or the admin address not reachable
   78  config or component wrong
   1   anything else";
 

@@ -26,11 +26,11 @@ Examples:
 pub(super) struct Args {
     /// The plugin
     plugin: String,
-    #[command(flatten)]
-    keys: Keys,
     /// Print budgets and changes as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     reach: Reach,
 }

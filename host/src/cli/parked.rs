@@ -34,7 +34,7 @@ const COLUMNS: [Column; 3] = [
 pub(super) struct Args {
     /// The plugin
     plugin: String,
-    /// What to do with them
+    /// Whether to show them, to try their first message again, or to give it up
     #[arg(value_enum, default_value_t)]
     action: Action,
     /// The lanes whose first message stands here: TOPIC/PARTITION/OFFSET each, as `list` has it
@@ -53,14 +53,12 @@ pub(super) struct Args {
     reach: Reach,
 }
 
+// A comment on each would be a paragraph of help.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Action {
-    /// Show them
     #[default]
     List,
-    /// Try their first message again
     Release,
-    /// Give up their first message
     Skip,
 }
 

@@ -9,7 +9,7 @@ use crate::api;
 use crate::app::dead_letters::Usage;
 use crate::client::{Client, Error, Target, Token};
 use crate::config::check::{self, FILE_DEFAULT};
-use crate::config::problem::{Problem, Problems};
+use crate::config::problem::Problems;
 
 /// The environment variable with the token for `--admin`.
 const TOKEN_VARIABLE: &str = "GRISTMILL_TOKEN";
@@ -58,17 +58,17 @@ fn by_url(url: &str, token: Option<String>) -> Target {
 /// What the config's `[admin]` says. Problems elsewhere in the file are `check`'s business: a host that runs can be asked
 /// while its next config is being written.
 fn by_config(file: &Path) -> Result<Target, Problems> {
-    let survey = check::survey(file);
-    let concerns =
-        |problem: &Problem| problem.key.is_empty() || problem.key.split('.').next() == Some("admin");
-    let mut problems = survey.problems;
-    problems.problems.retain(concerns);
-    let Some(checked) = survey.checked.filter(|_| problems.problems.is_empty()) else {
+    let check::Survey { checked, mut problems } = check::survey(file);
+    let Some(checked) = checked else {
         for problem in problems.problems.iter_mut().filter(|problem| problem.line.is_none()) {
             problem.hint("name the host's config with `-c`, or its address with `--admin http://HOST:9650`");
         }
         return Err(problems);
     };
+    problems.problems.retain(|problem| problem.key.split('.').next() == Some("admin"));
+    if !problems.problems.is_empty() {
+        return Err(problems);
+    }
     let wrong = |what: &str, hint: &str| {
         let mut problem = checked.problem("admin.listen", what);
         problem.hint(hint);
