@@ -214,7 +214,7 @@ fn a_paused_plugin_starts_nothing_until_it_is_resumed() {
     case.ask(&["pause", "poison"]).prints(&["`poison` is paused; it keeps its 2 partitions\n"]);
     assert_eq!(case.status()["state"], "paused");
     case.produce(&[("a", "ok"), ("b", "ok")]);
-    case.host.wait_for("to take what it does not start", || case.status()["buffer_messages"] == 2);
+    case.host.wait_for("to see what it does not start", || case.status()["lag"] == 2);
     assert_eq!(case.host.outcomes("poison", "handled"), 0);
     case.ask(&["resume", "poison"]).prints(&["`poison` goes on: running\n"]);
     case.host.wait_handled("poison", 2);

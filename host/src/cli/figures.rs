@@ -97,6 +97,12 @@ pub(super) fn ago(at: &str, now: Timestamp) -> String {
     if at > now { format!("in {}", age(Some(now), at)) } else { format!("{} ago", age(Some(at), now)) }
 }
 
+/// A time of the API to the second, and how long ago it was. What is no time stays as it is.
+pub(super) fn when(at: &str, now: Timestamp) -> String {
+    let to_the_second = at.parse::<Timestamp>().and_then(|at| Timestamp::from_second(at.as_second()));
+    to_the_second.map_or_else(|_| at.to_owned(), |second| format!("{second} ({})", ago(at, now)))
+}
+
 /// `figure` in the largest unit that leaves at least 1, with three digits.
 fn scaled(mut figure: f64, factor: f64, units: &[&str]) -> String {
     let mut unit = "";
@@ -156,6 +162,7 @@ mod tests {
         let now = "2026-01-01T12:00:00Z".parse().unwrap();
         assert_eq!(ago("2026-01-01T11:00:00Z", now), "60m ago");
         assert_eq!(ago("2026-01-01T12:01:30Z", now), "in 90s");
-        assert_eq!(ago("long ago", now), "long ago");
+        assert_eq!(when("2026-01-01T11:59:58.123456789Z", now), "2026-01-01T11:59:58Z (1s ago)");
+        assert_eq!([ago("long ago", now), when("long ago", now)], ["long ago", "long ago"]);
     }
 }

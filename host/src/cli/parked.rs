@@ -166,7 +166,7 @@ mod tests {
             "POSITION     MESSAGES  REASON",
             "orders/0/17         3  attempts are used up: HTTP 503 from https://crm.example.com",
         ];
-        assert_eq!(lines(&[lane.clone()], None), expected);
+        assert_eq!(lines(std::slice::from_ref(&lane), None), expected);
         assert_eq!(lines(&[lane], Some(50))[1], "orders/0/17        3 attempts are used up: HTTP 5…");
     }
 }

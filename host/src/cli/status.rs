@@ -133,7 +133,7 @@ fn waiting_lines(question: &Question, waiting: &api::Waiting, now: Timestamp) ->
         lines.push(format!("  {} before it", counted(behind, "message")));
     }
     if let Some(until) = &waiting.until {
-        lines.push(format!("  goes on at {} ({})", harmless(until), figures::ago(until, now)));
+        lines.push(format!("  goes on at {}", figures::when(&harmless(until), now)));
     }
     lines
 }

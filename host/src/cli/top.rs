@@ -97,6 +97,8 @@ fn look(
 ) -> anyhow::Result<()> {
     let theme = Theme::of(std::env::var("NO_COLOR").ok().as_deref());
     loop {
+        let size = terminal.size().context("failed to read the size of the terminal")?;
+        view.resize((size.width, size.height));
         let drawn = terminal.draw(|frame| draw::draw(frame, view, theme, Instant::now()));
         drawn.context("failed to draw")?;
         let first = match news.recv_timeout(REDRAW) {

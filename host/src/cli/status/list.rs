@@ -60,9 +60,14 @@ fn component(plugin: &Plugin) -> String {
     figures::digest(&plugin.digest) + mark
 }
 
+/// What is in the way of a plugin, if that is more than the name of its state.
+pub(super) fn reason(plugin: &Plugin) -> Option<String> {
+    plugin.reason.as_ref().filter(|reason| **reason != plugin.state).map(|reason| one_line(reason))
+}
+
 /// What has to be said of a plugin besides its figures.
 pub(in super::super) fn remarks(plugin: &Plugin) -> Vec<String> {
-    let mut remarks: Vec<String> = plugin.reason.iter().map(|reason| one_line(reason)).collect();
+    let mut remarks: Vec<String> = reason(plugin).into_iter().collect();
     remarks.extend(plugin.trial.as_ref().map(trial::sentence));
     remarks.extend(plugin.advice.iter().map(|advice| one_line(&advice.text)));
     if plugin.component.source == "swapped" {

@@ -6,7 +6,7 @@ use super::super::budget;
 use super::super::figures;
 use super::super::table::{self, Column, Kind};
 use super::super::words::{counted, harmless, one_line};
-use super::trial;
+use super::{list, trial};
 use crate::api::{Detail, Ended, Partition, Plugin, Trial};
 
 /// Characters of a label.
@@ -53,8 +53,8 @@ fn labelled(label: &str, value: &str) -> String {
 }
 
 fn identity(plugin: &Plugin) -> Vec<String> {
-    let state = match &plugin.reason {
-        Some(reason) => format!("{}: {}", plugin.state, one_line(reason)),
+    let state = match list::reason(plugin) {
+        Some(reason) => format!("{}: {reason}", plugin.state),
         None => plugin.state.clone(),
     };
     let order = match plugin.order.as_str() {
@@ -149,7 +149,7 @@ fn component(plugin: &Plugin, now: Timestamp) -> Vec<String> {
         if plugin.digest.is_empty() { "not loaded yet".to_owned() } else { harmless(&plugin.digest) };
     let since = match component.since.as_str() {
         "" => String::new(),
-        since => format!(" since {} ({})", one_line(since), figures::ago(since, now)),
+        since => format!(" since {}", figures::when(&one_line(since), now)),
     };
     let mut lines =
         vec![digest, format!("{}{since}: {}", harmless(&component.source), one_line(&component.why))];
@@ -206,7 +206,10 @@ fn partitions(count: u64, assigned: &[Partition], room: Option<usize>) -> Vec<St
         vec![harmless(&partition.topic), partition.partition.to_string(), lag, committed]
     };
     let rows: Vec<Vec<String>> = behind.iter().copied().map(row).collect();
-    let mut lines = vec![format!("{all}, {} of them behind", rows.len() + hidden)];
+    let mut lines = vec![match rows.len() + hidden {
+        behind if behind == assigned.len() => format!("{all}, all behind"),
+        behind => format!("{all}, {behind} of them behind"),
+    }];
     lines.extend(table::lines(&COLUMNS, &rows, room.map(|room| room.saturating_sub(2))));
     if hidden > 0 {
         lines.push(format!("and {hidden} with less"));

@@ -14,6 +14,9 @@ use crate::api::{Plugin, Plugins};
 /// Lines that a page of the keyboard scrolls.
 const PAGE_LINES: usize = 10;
 
+/// Lines around a page: title, its own title, and the line at the bottom.
+const CHROME_LINES: usize = 3;
+
 /// Longest that a value may be typed.
 const TYPED_MAX: usize = 32;
 
@@ -85,6 +88,18 @@ pub(super) struct Page {
     is_asked: bool,
 }
 
+impl Page {
+    /// The line that is on top when the last one is at the bottom, long lines taken as they wrap.
+    fn last_scroll(&self, (width, height): (usize, usize)) -> usize {
+        let mut rows = 0;
+        let fits = |line: &&String| {
+            rows += line.chars().count().div_ceil(width).max(1);
+            rows <= height
+        };
+        self.lines.len() - self.lines.iter().rev().take_while(fits).count()
+    }
+}
+
 /// Throughput and lag of one plugin over time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
@@ -110,6 +125,8 @@ pub(super) struct View {
     pub(super) page: Option<Page>,
     pub(super) is_helping: bool,
     selected: String,
+    /// Columns and lines that a page has.
+    page_size: (usize, usize),
 }
 
 impl View {
@@ -127,7 +144,13 @@ impl View {
             page: None,
             is_helping: false,
             selected: String::new(),
+            page_size: (usize::MAX, 1),
         }
+    }
+
+    /// The terminal has this size.
+    pub(super) fn resize(&mut self, (width, height): (u16, u16)) {
+        self.page_size = (usize::from(width).max(1), usize::from(height).saturating_sub(CHROME_LINES).max(1));
     }
 
     /// Where the selected plugin stands.
@@ -180,7 +203,7 @@ impl View {
     pub(super) fn page(&mut self, name: &str, lines: Result<Vec<String>, String>) {
         if let Some(page) = self.page.as_mut().filter(|page| page.name == name) {
             page.lines = lines.unwrap_or_else(|why| vec![why]);
-            page.scroll = page.scroll.min(page.lines.len().saturating_sub(1));
+            page.scroll = page.scroll.min(page.last_scroll(self.page_size));
             page.is_asked = false;
         }
     }
@@ -252,7 +275,7 @@ impl View {
             _ => return,
         };
         match &mut self.page {
-            Some(page) => page.scroll = at.min(page.lines.len().saturating_sub(1)),
+            Some(page) => page.scroll = at.min(page.last_scroll(self.page_size)),
             None => self.select(at),
         }
     }
@@ -414,8 +437,14 @@ mod tests {
         assert_eq!(hear(&mut view, &["a", "b"]), ask());
         press(&mut view, &[KeyCode::PageDown, KeyCode::Down]);
         assert_eq!(view.page.as_ref().unwrap().scroll, PAGE_LINES + 1);
+        view.resize((80, 24));
+        press(&mut view, &[KeyCode::End]);
+        assert_eq!(view.page.as_ref().unwrap().scroll, 9, "21 lines fit");
+        view.page("a", Ok(vec!["x".repeat(81); 30]));
+        press(&mut view, &[KeyCode::End]);
+        assert_eq!(view.page.as_ref().unwrap().scroll, 20, "ten do that are two each");
         view.page("a", Ok(vec![String::new(); 3]));
-        assert_eq!(view.page.as_ref().unwrap().scroll, 2);
+        assert_eq!(view.page.as_ref().unwrap().scroll, 0);
         press(&mut view, &[KeyCode::Esc]);
         view.page("a", Ok(Vec::new()));
         assert_eq!((&view.page, selected(&view)), (&None, "a"));
