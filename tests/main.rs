@@ -19,6 +19,9 @@
 //! - `order_failures`: order through retries, a rebalance and a crash
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
+//! - `api`: what is asked of a running host, and that its answers are what its document says
+//! - `swap`: another component takes over under load, is tried first, and is rolled back when it does worse
+//! - `budgets`: budgets change while messages flow
 //! - `control_commands`: what an operator types at a running host
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
@@ -26,8 +29,10 @@
 //! - `tidy`: the shape of the house itself
 //! - `world`: brokers, the host under test, waiting for conditions
 
+mod api;
 mod backpressure;
 mod batches;
+mod budgets;
 mod commands;
 mod control_commands;
 mod crash;
@@ -45,6 +50,7 @@ mod progress;
 mod rebalance;
 mod restart;
 mod shutdown;
+mod swap;
 mod tidy;
 mod unruly;
 mod way;

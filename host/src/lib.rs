@@ -24,6 +24,7 @@ pub mod client;
 pub mod kafka;
 
 // Floor 3, decisions: no network, no disk, no clock of their own.
+pub mod advice;
 pub mod batch;
 pub mod budget;
 pub mod buffer;

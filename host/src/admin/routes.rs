@@ -1,94 +1,135 @@
-//! The routes, and who may use them.
+//! What a route is, and how requests find theirs. The routes themselves are in `table`.
+
+mod table;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, map_response};
+use axum::routing::{MethodFilter, MethodRouter};
+use schemars::{Schema, SchemaGenerator};
 
-use super::exposition::{self, Format};
+use super::desk::Desk;
+use super::guard::{self, Guard};
+use super::linger::linger;
 use super::problem::Problem;
-use crate::pipeline::control::Seat;
+use super::query::Parameter;
+pub(super) use table::ROUTES;
 
-/// What answers without the token: a supervisor or load balancer that looks there rarely can keep a secret.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// One route.
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// With the names of its parameters in braces.
+    pub(super) path: &'static str,
+    /// Names it among all routes.
+    pub(super) id: &'static str,
+    /// What it is for.
+    pub(super) says: &'static str,
+    /// Answers without the token: a supervisor or load balancer that looks there rarely can keep a secret.
+    pub(super) is_open: bool,
+    /// What the query may say.
+    pub(super) query: &'static [Parameter],
+    pub(super) body: Body,
+    pub(super) answers: &'static [Answer],
+    /// What answers it.
+    to: fn(MethodFilter) -> MethodRouter<Arc<Desk>>,
+}
+
+/// A method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+}
+
+impl Method {
+    /// The document's word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Patch => "patch",
+        }
+    }
+
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
+        }
+    }
+}
+
+/// What a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Nothing,
+    /// Keys of a budget.
+    Budget,
+    /// Which lanes.
+    Positions,
+    /// A component.
+    Wasm,
+}
+
+/// What an answer carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    /// JSON of this shape.
+    Json(Shape),
+    /// JSON of any shape.
+    AnyJson,
+    /// Text of these kinds.
+    Text(&'static [&'static str]),
+    /// Events whose data is JSON of this shape.
+    Events(Shape),
+    /// What went wrong.
+    Problem,
+}
+
+/// Says what a type looks like in the document.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// One answer.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) says: &'static str,
+    pub(super) content: Content,
+}
 
 /// Every route, and everything that is none, behind the token if there is one.
-pub(super) fn router(seats: Vec<Arc<Seat>>, token: Option<&str>) -> Router {
-    let seats: Arc<[Arc<Seat>]> = seats.into();
-    let routes = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+pub(super) fn router(desk: Arc<Desk>, token: Option<&str>) -> Router {
+    let add = |router: Router<Arc<Desk>>, route: &Route| {
+        router.route(route.path, (route.to)(route.method.filter()))
+    };
+    let routes = ROUTES.iter().fold(Router::new(), add);
+    let guard = Guard::new(token);
+    routes
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(seats);
-    let Some(token) = token else { return routes };
-    let expected: Arc<[u8]> = Sha256::digest(token).to_vec().into();
-    let guard = move |request, next| authorize(expected.clone(), request, next);
-    routes.layer(axum::middleware::from_fn(guard))
+        .with_state(desk)
+        .layer(from_fn(move |request, next| guard.clone().pass(request, next)))
+        .layer(map_response(guard::seal))
+        .layer(from_fn(linger))
 }
 
-async fn healthz() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
-}
-
-async fn readyz(State(seats): State<Arc<[Arc<Seat>]>>) -> Result<Json<Value>, Problem> {
-    let reasons: Vec<String> = seats
-        .iter()
-        .filter_map(|seat| {
-            seat.state().not_ready().map(|why| format!("plugin `{}`: {why}", seat.plugin.name))
-        })
-        .collect();
-    if reasons.is_empty() {
-        return Ok(Json(json!({ "status": "ready" })));
-    }
-    Err(Problem { status: StatusCode::SERVICE_UNAVAILABLE, detail: reasons.join("\n") })
-}
-
-async fn metrics(State(seats): State<Arc<[Arc<Seat>]>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let format = Format::of(accept);
-    let text = exposition::text(seats, format).map_err(|error| Problem {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        detail: format!("failed to write the metrics: {error}"),
-    })?;
-    Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
+/// Whether a path answers without the token.
+pub(super) fn is_open(path: &str) -> bool {
+    ROUTES.iter().any(|route| route.is_open && route.path == path)
 }
 
 async fn unknown(request: Request) -> Problem {
-    let detail = format!("there is nothing at `{}`", request.uri().path());
-    Problem { status: StatusCode::NOT_FOUND, detail }
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at `{}`", request.uri().path()))
 }
 
 async fn wrong_method(request: Request) -> Problem {
     let detail = format!("`{}` does not answer {}", request.uri().path(), request.method());
-    Problem { status: StatusCode::METHOD_NOT_ALLOWED, detail }
-}
-
-/// Lets a request with the right bearer token through. Both tokens are hashed before they are compared, so how long
-/// the comparison takes tells nothing about the right one.
-async fn authorize(expected: Arc<[u8]>, request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
-        return next.run(request).await;
-    }
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    if given.is_some_and(|token| Sha256::digest(token)[..] == expected[..]) {
-        return next.run(request).await;
-    }
-    let detail = "send the admin token as `Authorization: Bearer TOKEN`".to_owned();
-    let mut response = Problem { status: StatusCode::UNAUTHORIZED, detail }.into_response();
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
-    response
-}
-
-/// The token of a header's value; the scheme's name may be written in any case.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

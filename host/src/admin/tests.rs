@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+mod api;
+mod document;
+mod events;
+mod limits;
+
 use super::exposition::Format;
 use super::*;
 use crate::config::check;
@@ -17,7 +22,7 @@ use crate::pipeline::control::State;
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// Every metric that the host has by now, as the series are called.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "gristmill_messages_total",
     "gristmill_handle_seconds_bucket",
     "gristmill_wait_seconds_bucket",
@@ -36,6 +41,7 @@ const NAMES: [&str; 20] = [
     "gristmill_guest_memory_bytes",
     "gristmill_guest_cpu_seconds_total",
     "gristmill_traps_total",
+    "gristmill_swaps_total",
     "gristmill_generation_info",
     "gristmill_rebalances_total",
 ];
@@ -71,11 +77,20 @@ fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// Status, head in lower case, and body.
-fn ask(address: SocketAddr, request: &str, headers: &str) -> (u16, String, String) {
-    let answer = exchange(
-        address,
-        format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n").as_bytes(),
-    );
+type Answer = (u16, String, String);
+
+fn ask(address: SocketAddr, request: &str, headers: &str) -> Answer {
+    send(address, request, headers, b"")
+}
+
+/// The answer to a request with a body.
+fn send(address: SocketAddr, request: &str, headers: &str, body: &[u8]) -> Answer {
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{length}{headers}\r\n");
+    read(&exchange(address, &[head.as_bytes(), body].concat()))
+}
+
+fn read(answer: &str) -> Answer {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
 }
@@ -85,8 +100,24 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status, body)
 }
 
+fn get_answer(address: SocketAddr, path: &str) -> Answer {
+    ask(address, &format!("GET {path}"), "")
+}
+
+/// Looks again and again until there is something.
+fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < ANSWER, "waited in vain");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
 /// Asserts that an answer is a problem as RFC 9457 has it, and returns its detail.
-fn detail(answer: &(u16, String, String)) -> String {
+fn detail(answer: &Answer) -> String {
     let (status, head, body) = answer;
     assert!(head.contains("content-type: application/problem+json"), "{head}");
     let body: Value = serde_json::from_str(body).unwrap();
@@ -139,6 +170,9 @@ fn every_series_is_there_at_0_from_the_start() {
         r#"gristmill_traps_total{plugin="two",kind="cpu"} 0"#,
         r#"gristmill_traps_total{plugin="two",kind="memory"} 0"#,
         r#"gristmill_traps_total{plugin="two",kind="exit"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="done"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="refused"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="rolled-back"} 0"#,
         r#"gristmill_handle_seconds_bucket{le="+Inf",plugin="two"} 0"#,
         r#"gristmill_budget_rate{plugin="one"} +Inf"#,
         r#"gristmill_budget_rate{plugin="two"} 11.0"#,
@@ -196,6 +230,39 @@ fn with_a_token_only_health_and_readiness_are_open() {
     }
     assert_eq!(get(address, "/healthz").0, 200);
     assert_eq!(get(address, "/readyz").0, 503);
+}
+
+#[test]
+fn a_browser_without_the_token_gets_the_page_that_asks_for_it() {
+    let (address, _) = admin(Some("t"));
+    let answer = ask(address, "GET /", "Accept: text/html,*/*;q=0.8\r\n");
+    assert_eq!(answer.0, 401);
+    assert!(
+        answer.1.contains("content-type: text/html") && answer.1.contains("www-authenticate: bearer"),
+        "{}",
+        answer.1
+    );
+    assert!(answer.2.to_lowercase().contains("<!doctype html>"), "{}", answer.2);
+    for sealed in ["x-frame-options: deny", "x-content-type-options: nosniff", "cache-control: no-store"] {
+        assert!(answer.1.contains(sealed), "{}", answer.1);
+    }
+    detail(&ask(address, "GET /", ""));
+    detail(&ask(address, "GET /api/v1/plugins", "Accept: text/html\r\n"));
+    let answer = ask(address, "GET /", "Authorization: Bearer t\r\n");
+    assert_eq!((answer.0, answer.1.contains("content-type: text/html")), (200, true));
+}
+
+#[test]
+fn a_page_of_another_site_changes_nothing() {
+    let (address, seats) = admin(None);
+    let answer = ask(address, "POST /api/v1/plugins/one/pause", "Origin: http://evil.example\r\n");
+    assert_eq!((answer.0, seats[0].is_paused()), (403, false));
+    detail(&answer);
+    assert_eq!(ask(address, "GET /api/v1/plugins", "Origin: http://evil.example\r\n").0, 200);
+    // With a token nobody else's page can know it.
+    let (address, _) = admin(Some("t"));
+    let headers = "Origin: https://behind.a.proxy\r\nAuthorization: Bearer t\r\n";
+    assert_eq!(ask(address, "POST /api/v1/plugins/one/pause", headers).0, 200);
 }
 
 #[test]
