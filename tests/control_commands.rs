@@ -90,9 +90,7 @@ impl Case {
     }
 
     fn ask_with(&self, token: &str, arguments: &[&str]) -> Said {
-        let line = self.host.logged("admin is listening").remove(0);
-        let line: Value = serde_json::from_str(&line).expect("a log line is JSON");
-        let admin = ["--admin", line["address"].as_str().expect("it says where")];
+        let admin = ["--admin", self.host.admin()];
         gristmill(Path::new("/"), &[arguments, &admin].concat(), token)
     }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use ureq::http::{Request, Response, header};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
@@ -21,6 +20,8 @@ pub use error::Error;
 pub use events::Events;
 pub use routes::{How, Question, Verdict};
 pub use target::{Target, Token};
+
+use crate::api;
 
 /// Longest until a connection stands: a host that is there takes milliseconds, one behind a slow link a second.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -168,10 +169,9 @@ impl Client {
         if status.as_u16() == 401 {
             return Error::Unauthorized(self.target.unauthorized());
         }
-        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        match problem.get("detail").and_then(Value::as_str) {
-            Some(detail) => Error::Refused { status: status.as_u16(), detail: detail.trim_end().to_owned() },
-            None => self.strange(&format!("it answers {status}")),
+        match serde_json::from_str::<api::Problem>(&text) {
+            Ok(problem) => Error::Refused { status: problem.status, detail: problem.detail },
+            Err(_) => self.strange(&format!("it answers {status}")),
         }
     }
 

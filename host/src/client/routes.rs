@@ -140,9 +140,8 @@ impl Client {
         let body = serde_json::to_vec(which).map_err(|error| Error::Strange(error.to_string()))?;
         let body = Some((&body[..], "application/json"));
         let asked = Asked { method: "POST", path: of_plugin(name, route), body, ..Asked::default() };
-        let answer: Value = self.json(&asked, ANSWER_MAX)?;
-        let lanes = answer.get("lanes").and_then(Value::as_u64);
-        lanes.ok_or_else(|| self.strange("its answer does not say how many lanes that were"))
+        let api::Lanes { lanes } = self.json(&asked, ANSWER_MAX)?;
+        Ok(lanes)
     }
 
     /// Where a message is on its way, and what it waits for: `api::Waiting`, or the JSON as it is.

@@ -4,10 +4,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::api;
 
 /// A client, and what its requests were, of a host that gives these answers, one a connection.
 fn client_of(answers: &[&str]) -> (Client, Receiver<(String, Vec<u8>)>) {
@@ -53,7 +52,9 @@ fn answer(status: &str, media_type: &str, body: &str) -> String {
 }
 
 fn problem(status: &str, detail: &str) -> String {
-    answer(status, "application/problem+json", &json!({ "title": "x", "detail": detail }).to_string())
+    let code = status[..3].parse::<u16>().unwrap();
+    let problem = json!({ "type": "about:blank", "title": "x", "status": code, "detail": detail });
+    answer(status, "application/problem+json", &problem.to_string())
 }
 
 #[test]
