@@ -12,27 +12,32 @@ const CUT_TO: [usize; 2] = [20, 8];
 pub(super) struct Column {
     /// What stands above it.
     pub(super) head: &'static str,
-    /// How it gives way.
+    /// Where its cells stand.
     pub(super) kind: Kind,
+    /// When it is left out: the highest rank first, 0 never.
+    rank: u8,
 }
 
-/// Where a column's cells stand, and how it gives way where there is no room.
+/// Where a column's cells stand, and whether they are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// On the left, whole.
     Left,
     /// On the right, whole: a figure.
     Right,
-    /// On the left, cut. At most one column is that.
+    /// On the left, cut where there is no room. At most one column is that.
     Cut,
-    /// On the left, left out: the highest rank first.
-    Spare(u8),
 }
 
 impl Column {
-    /// A column.
+    /// A column that is always there.
     pub(super) const fn new(head: &'static str, kind: Kind) -> Self {
-        Self { head, kind }
+        Self { head, kind, rank: 0 }
+    }
+
+    /// The same, left out where there is no room: the highest rank first.
+    pub(super) const fn spare(self, rank: u8) -> Self {
+        Self { rank, ..self }
     }
 }
 
@@ -62,7 +67,7 @@ impl Layout {
             kinds: columns.iter().map(|column| column.kind).collect(),
         };
         let Some(room) = room else { return whole };
-        let mut ranks: Vec<u8> = columns.iter().filter_map(Column::rank).collect();
+        let mut ranks: Vec<u8> = columns.iter().map(|column| column.rank).filter(|rank| *rank > 0).collect();
         ranks.sort_unstable();
         let mut layout = whole;
         loop {
@@ -73,7 +78,7 @@ impl Layout {
                 }
             }
             let Some(rank) = ranks.pop() else { break };
-            layout.columns.retain(|(index, _)| columns[*index].rank() != Some(rank));
+            layout.columns.retain(|(index, _)| columns[*index].rank != rank);
         }
         layout.gap = GAPS[1];
         layout.shrink_to(room, CUT_TO[1]);
@@ -118,12 +123,6 @@ impl Layout {
     }
 }
 
-impl Column {
-    fn rank(&self) -> Option<u8> {
-        if let Kind::Spare(rank) = self.kind { Some(rank) } else { None }
-    }
-}
-
 /// The heads of columns, as a row.
 pub(super) fn heads(columns: &[Column]) -> Vec<String> {
     columns.iter().map(|column| column.head.to_owned()).collect()
@@ -142,8 +141,8 @@ mod tests {
     const COLUMNS: [Column; 4] = [
         Column::new("NAME", Kind::Cut),
         Column::new("N", Kind::Right),
-        Column::new("FIRST", Kind::Spare(1)),
-        Column::new("SECOND", Kind::Spare(2)),
+        Column::new("FIRST", Kind::Left).spare(1),
+        Column::new("SECOND", Kind::Left).spare(2),
     ];
 
     fn table(room: Option<usize>) -> Vec<String> {

@@ -6,18 +6,18 @@ use super::super::words::{harmless, one_line};
 use super::trial;
 use crate::api::Plugin;
 
-/// The columns, with what is left out first where there is no room.
+/// The columns. In a terminal of 80 most names leave room for all of them.
 pub(in super::super) const COLUMNS: [Column; 10] = [
     Column::new("PLUGIN", Kind::Cut),
     Column::new("STATE", Kind::Left),
     Column::new("HANDLED/S", Kind::Right),
     Column::new("RATE", Kind::Right),
     Column::new("IN FLIGHT", Kind::Right),
-    Column::new("BUFFER", Kind::Right),
+    Column::new("BUFFER", Kind::Right).spare(1),
     Column::new("LAG", Kind::Right),
     Column::new("PARKED", Kind::Right),
-    Column::new("P99", Kind::Right),
-    Column::new("COMPONENT", Kind::Spare(1)),
+    Column::new("P99", Kind::Right).spare(2),
+    Column::new("COMPONENT", Kind::Left).spare(3),
 ];
 
 /// The table, and a line for everything that a figure cannot say.
@@ -119,6 +119,9 @@ mod tests {
         assert!(lines[..3].iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
         assert!(lines[2].starts_with("mail-cus"), "{lines:#?}");
         assert_eq!(lines[5], format!("{}: the broker is away \\u{{1b}}[31m", huge.name));
+        let narrow = list(&[busy(), huge.clone()], Some(60));
+        assert!(narrow[..2].iter().all(|line| line.chars().count() <= 60), "{narrow:#?}");
+        assert!(narrow[1].contains(" 11/s ") && narrow[1].ends_with(" 3"), "{narrow:#?}");
         let wide = list(&[huge.clone()], None);
         assert!(wide[1].starts_with(&huge.name) && wide[1].ends_with("3f2a9c01"), "{wide:#?}");
     }

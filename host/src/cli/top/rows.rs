@@ -25,7 +25,8 @@ const MARKS: [&str; 2] = ["  ", "> "];
 
 /// The columns of `status`, and the last seconds of throughput and lag where there is room.
 fn columns() -> Vec<Column> {
-    let more = [Column::new("THROUGHPUT", Kind::Spare(2)), Column::new("LAG SO FAR", Kind::Spare(3))];
+    let more =
+        [Column::new("THROUGHPUT", Kind::Left).spare(4), Column::new("LAG SO FAR", Kind::Left).spare(5)];
     list::COLUMNS.iter().copied().chain(more).collect()
 }
 
