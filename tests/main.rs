@@ -23,6 +23,7 @@
 //! - `swap`: another component takes over under load, is tried first, and is rolled back when it does worse
 //! - `budgets`: budgets change while messages flow
 //! - `dashboard`: what operators see and do in a browser
+//! - `control_commands`: what an operator types at a running host
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -34,6 +35,7 @@ mod backpressure;
 mod batches;
 mod budgets;
 mod commands;
+mod control_commands;
 mod crash;
 mod dashboard;
 mod dead_letters;

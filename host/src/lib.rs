@@ -18,8 +18,9 @@ pub mod pipeline;
 // Floor 5, the guest: the sandbox that a plugin runs in.
 pub mod plugin;
 
-// Floor 4, the outside: Kafka, and what a guest may reach.
+// Floor 4, the outside: Kafka, what a guest may reach, and another host's admin API.
 pub mod capability;
+pub mod client;
 pub mod kafka;
 
 // Floor 3, decisions: no network, no disk, no clock of their own.
