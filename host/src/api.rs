@@ -2,6 +2,7 @@
 //! `/openapi.json` is made from them. Values of a budget are written as in `gristmill.toml`.
 
 mod budget;
+mod problem;
 mod swap;
 mod waiting;
 
@@ -11,8 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use budget::{Budget, Change};
+pub use problem::{KeyProblem, Problem};
 pub use swap::{Component, Differences, Ended, Sample, Swapped, Trial, Version};
-pub use waiting::{Advice, ParkedLane, ParkedLanes, Place, Positions, Waiting};
+pub use waiting::{Advice, Lanes, ParkedLane, ParkedLanes, Place, Positions, Waiting};
 
 /// All plugins: the answer of `GET /api/v1/plugins`, and each event of `GET /api/v1/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -130,4 +132,11 @@ pub struct Quantiles {
     pub p50: Option<f64>,
     /// 99 of 100 took no longer.
     pub p99: Option<f64>,
+}
+
+/// The answer of `GET /healthz` and `GET /readyz` when all is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// ok or ready.
+    pub status: String,
 }

@@ -1,6 +1,7 @@
 //! Checked settings: the only shape of the config that other rooms see. Everything here is valid; `config::file`
 //! is what the user wrote and `config::check` the way from one to the other. This room builds nothing.
 
+mod budget;
 pub mod check;
 pub mod env;
 mod failure;
@@ -10,6 +11,7 @@ mod later;
 pub mod librdkafka;
 pub mod limits;
 pub mod names;
+pub mod patch;
 mod plugin;
 pub mod problem;
 pub mod schema;
@@ -246,6 +248,23 @@ pub struct Budget {
     pub memory: usize,
     /// Whether changes made while the host runs are kept over a restart.
     pub keep: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            concurrency: limits::CONCURRENCY.default.0 as usize,
+            rate: None,
+            burst: limits::BURST.default.0 as u32,
+            scope: Scope::Instance,
+            buffer: limits::BUFFER.default.0 as usize,
+            buffer_bytes: limits::BUFFER_BYTES.default.0 as usize,
+            timeout: limits::TIMEOUT.default.0,
+            cpu: limits::CPU.default.0,
+            memory: limits::MEMORY.default.0 as usize,
+            keep: false,
+        }
+    }
 }
 
 impl Default for Retry {

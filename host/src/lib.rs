@@ -23,6 +23,7 @@ pub mod capability;
 pub mod kafka;
 
 // Floor 3, decisions: no network, no disk, no clock of their own.
+pub mod advice;
 pub mod batch;
 pub mod budget;
 pub mod buffer;

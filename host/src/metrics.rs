@@ -1,12 +1,15 @@
 //! Every metric of a plugin, once: its name, its labels and where it is counted. Only atomics on the hot way;
 //! histograms are filled a run at a time.
 
+mod quantile;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::outcome::{Outcome, SwapResult, TrapKind};
+pub use quantile::quantile;
 
 /// Upper bounds of the time histograms' buckets, in seconds: from a no-op handler to the longest default timeout.
 pub const SECONDS_BUCKETS: [f64; 20] = [
@@ -39,6 +42,9 @@ impl ThrottledBy {
     }
 }
 
+/// Observations by bucket, not cumulative; the last is of those above every bound.
+pub type Buckets = [u64; SECONDS_BUCKETS.len() + 1];
+
 /// Times, in buckets. Observed through a `LocalHistogram`, so that a run of messages costs one pass of additions.
 #[derive(Debug, Default)]
 pub struct Histogram {
@@ -58,7 +64,7 @@ impl Histogram {
     }
 
     /// Observations by bucket (the last is +Inf), not cumulative, and their sum in seconds.
-    pub fn snapshot(&self) -> ([u64; SECONDS_BUCKETS.len() + 1], f64) {
+    pub fn snapshot(&self) -> (Buckets, f64) {
         let buckets = std::array::from_fn(|i| self.buckets[i].load(Ordering::Relaxed));
         (buckets, Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed)).as_secs_f64())
     }
@@ -67,7 +73,7 @@ impl Histogram {
 /// Times of one run, before they are added to the plugin's.
 #[derive(Debug, Default)]
 pub struct LocalHistogram {
-    buckets: [u64; SECONDS_BUCKETS.len() + 1],
+    buckets: Buckets,
     sum_ns: u64,
 }
 

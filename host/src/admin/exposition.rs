@@ -14,7 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::metrics::{Histogram, PartitionGauges, PluginMetrics, SECONDS_BUCKETS, ThrottledBy};
-use crate::outcome::{Outcome, TrapKind};
+use crate::outcome::{Outcome, SwapResult, TrapKind};
 use crate::pipeline::control::Seat;
 
 /// The two ways in which scrapers read metrics. They differ in what a counter is called where it is described.
@@ -251,6 +251,9 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     }),
     ("gristmill_traps", "Guests broken off, by how", Counter, &|family, m| {
         TrapKind::ALL.iter().try_for_each(|kind| family.counter(&[("kind", kind.word())], m.traps(*kind)))
+    }),
+    ("gristmill_swaps", "Swaps of components, by how they ended", Counter, &|family, m| {
+        SwapResult::ALL.iter().try_for_each(|r| family.counter(&[("result", r.word())], m.swaps(*r)))
     }),
     ("gristmill_generation_info", "The running component", Gauge, &|family, m| {
         family.gauge(&[("digest", &m.digest())], 1.0)

@@ -1,94 +1,335 @@
-//! The routes, and who may use them.
+//! Every route, once: what answers it, and what `/openapi.json` says of it.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::exposition::{self, Format};
+use super::api::{budget, parked, plugins, swap};
+use super::desk::Desk;
+use super::guard::Guard;
+use super::linger::linger;
 use super::problem::Problem;
-use crate::pipeline::control::Seat;
+use super::query::Parameter;
+use super::{dashboard, events, health, openapi};
+use crate::api::{Detail, Lanes, ParkedLanes, Plugins, Status, Swapped, Waiting};
 
-/// What answers without the token: a supervisor or load balancer that looks there rarely can keep a secret.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// One route.
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// With the names of its parameters in braces.
+    pub(super) path: &'static str,
+    /// Names it among all routes.
+    pub(super) id: &'static str,
+    /// What it is for.
+    pub(super) says: &'static str,
+    /// Answers without the token: a supervisor or load balancer that looks there rarely can keep a secret.
+    pub(super) is_open: bool,
+    /// What the query may say.
+    pub(super) query: &'static [Parameter],
+    pub(super) body: Body,
+    pub(super) answers: &'static [Answer],
+    /// What answers it.
+    to: fn(MethodFilter) -> MethodRouter<Arc<Desk>>,
+}
+
+/// The methods that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+}
+
+impl Method {
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
+        }
+    }
+}
+
+/// What a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Nothing,
+    /// Keys of a budget.
+    Budget,
+    /// Which lanes.
+    Positions,
+    /// A component.
+    Wasm,
+}
+
+/// What an answer carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    /// JSON of this shape.
+    Json(fn(&mut SchemaGenerator) -> Schema),
+    /// JSON of any shape.
+    AnyJson,
+    /// Text of these kinds.
+    Text(&'static [&'static str]),
+    /// What went wrong.
+    Problem,
+}
+
+/// One answer.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) says: &'static str,
+    pub(super) content: Content,
+}
+
+const fn ok(says: &'static str, content: Content) -> Answer {
+    Answer { status: 200, says, content }
+}
+
+const fn problem(status: u16, says: &'static str) -> Answer {
+    Answer { status, says, content: Content::Problem }
+}
+
+/// The shape of `T` in the document.
+const fn json<T: JsonSchema>() -> Content {
+    Content::Json(|generator| generator.subschema_for::<T>())
+}
+
+const DETAIL: &[Answer] = &[ok("The plugin as it is now", json::<Detail>())];
+const LANES: &[Answer] = &[ok("How many lanes go on", json::<Lanes>())];
+const SWAPPED: &[Answer] = &[
+    ok("Done", json::<Swapped>()),
+    problem(409, "Another swap is under way, or there is nothing to promote or to go back to"),
+    problem(422, "The component does not start any more"),
+    problem(500, "The host failed"),
+];
+
+/// What a route is unless it says otherwise.
+const PLAIN: Route = Route {
+    method: Method::Get,
+    path: "",
+    id: "",
+    says: "",
+    is_open: false,
+    query: &[],
+    body: Body::Nothing,
+    answers: &[],
+    to: |_| MethodRouter::new(),
+};
+
+/// Every route.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        path: "/healthz",
+        id: "healthz",
+        says: "Whether the host lives",
+        is_open: true,
+        answers: &[ok("It does", json::<Status>())],
+        to: |method| on(method, health::healthz),
+        ..PLAIN
+    },
+    Route {
+        path: "/readyz",
+        id: "readyz",
+        says: "Whether every plugin handles messages",
+        is_open: true,
+        answers: &[ok("All do", json::<Status>()), problem(503, "What is in the way of which plugin")],
+        to: |method| on(method, health::readyz),
+        ..PLAIN
+    },
+    Route {
+        path: "/metrics",
+        id: "metrics",
+        says: "Metrics as Prometheus reads them",
+        answers: &[
+            ok("All metrics", Content::Text(&["text/plain", "application/openmetrics-text"])),
+            problem(500, "The host failed"),
+        ],
+        to: |method| on(method, health::metrics),
+        ..PLAIN
+    },
+    Route {
+        path: "/openapi.json",
+        id: "openapi",
+        says: "This document",
+        answers: &[ok("This document", Content::AnyJson)],
+        to: |method| on(method, openapi::document),
+        ..PLAIN
+    },
+    Route {
+        path: "/",
+        id: "dashboard",
+        says: "The dashboard",
+        answers: &[ok("A page", Content::Text(&["text/html"]))],
+        to: |method| on(method, async || dashboard::page()),
+        ..PLAIN
+    },
+    Route {
+        path: "/api/v1/plugins",
+        id: "listPlugins",
+        says: "All plugins as they are now",
+        answers: &[ok("All plugins", json::<Plugins>())],
+        to: |method| on(method, plugins::all),
+        ..PLAIN
+    },
+    Route {
+        path: "/api/v1/events",
+        id: "watchPlugins",
+        says: "Server-sent events: all plugins (`Plugins`) once a second, for as long as the client listens",
+        answers: &[
+            ok("Events without end", Content::Text(&["text/event-stream"])),
+            problem(503, "There are too many listeners"),
+        ],
+        to: |method| on(method, events::events),
+        ..PLAIN
+    },
+    Route {
+        path: "/api/v1/plugins/{name}",
+        id: "getPlugin",
+        says: "One plugin, its partitions and who changed what",
+        answers: DETAIL,
+        to: |method| on(method, plugins::one),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Patch,
+        path: "/api/v1/plugins/{name}/budget",
+        id: "changeBudget",
+        says: "Changes any part of a budget, all or nothing; takes effect at once for what has not started",
+        body: Body::Budget,
+        answers: DETAIL,
+        to: |method| on(method, budget::change),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/plugins/{name}/pause",
+        id: "pausePlugin",
+        says: "Starts nothing more until resumed; what is in flight is finished, partitions are kept",
+        answers: DETAIL,
+        to: |method| on(method, plugins::pause),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/plugins/{name}/resume",
+        id: "resumePlugin",
+        says: "Goes on after a pause",
+        answers: DETAIL,
+        to: |method| on(method, plugins::resume),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Put,
+        path: "/api/v1/plugins/{name}/component",
+        id: "swapComponent",
+        says: "Puts another component in the place of the one that runs, when it has been loaded, checked and started",
+        query: &swap::PARAMETERS,
+        body: Body::Wasm,
+        answers: &[
+            ok("New messages go to it, or it is being tried", json::<Swapped>()),
+            Answer {
+                status: 202,
+                says: "It is being loaded; `last_swap` will tell",
+                content: json::<Swapped>(),
+            },
+            problem(409, "Another swap is under way"),
+            problem(422, "The component is refused, and why"),
+            problem(500, "The host failed"),
+            problem(503, "Too many components are being put in"),
+        ],
+        to: |method| on(method, swap::component),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/plugins/{name}/promote",
+        id: "promote",
+        says: "The version that is being tried takes over",
+        answers: SWAPPED,
+        to: |method| on(method, swap::promote),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/plugins/{name}/rollback",
+        id: "rollback",
+        says: "Ends a trial; without one, returns to the version before",
+        answers: SWAPPED,
+        to: |method| on(method, swap::rollback),
+        ..PLAIN
+    },
+    Route {
+        path: "/api/v1/plugins/{name}/parked",
+        id: "listParkedLanes",
+        says: "Lanes that are held, and why",
+        answers: &[ok("The first thousand, and how many there are", json::<ParkedLanes>())],
+        to: |method| on(method, parked::list),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/plugins/{name}/parked/release",
+        id: "releaseParkedLanes",
+        says: "Tries the first messages of parked lanes again, as if they had just come",
+        body: Body::Positions,
+        answers: LANES,
+        to: |method| on(method, parked::release),
+        ..PLAIN
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/plugins/{name}/parked/skip",
+        id: "skipParkedLanes",
+        says: "Gives up the first messages of parked lanes; the lanes go on behind them",
+        body: Body::Positions,
+        answers: LANES,
+        to: |method| on(method, parked::skip),
+        ..PLAIN
+    },
+    Route {
+        path: "/api/v1/plugins/{name}/message",
+        id: "findMessage",
+        says: "Where a message is and what it waits for: by topic, partition and offset, or the first of a key",
+        query: &plugins::MESSAGE,
+        answers: &[ok("Where it is", json::<Waiting>())],
+        to: |method| on(method, plugins::message),
+        ..PLAIN
+    },
+];
 
 /// Every route, and everything that is none, behind the token if there is one.
-pub(super) fn router(seats: Vec<Arc<Seat>>, token: Option<&str>) -> Router {
-    let seats: Arc<[Arc<Seat>]> = seats.into();
-    let routes = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+pub(super) fn router(desk: Arc<Desk>, token: Option<&str>) -> Router {
+    let add = |router: Router<Arc<Desk>>, route: &Route| {
+        router.route(route.path, (route.to)(route.method.filter()))
+    };
+    let routes = ROUTES.iter().fold(Router::new(), add);
+    let guard = Guard::new(token);
+    routes
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(seats);
-    let Some(token) = token else { return routes };
-    let expected: Arc<[u8]> = Sha256::digest(token).to_vec().into();
-    let guard = move |request, next| authorize(expected.clone(), request, next);
-    routes.layer(axum::middleware::from_fn(guard))
+        .with_state(desk)
+        .layer(from_fn(move |request, next| guard.clone().pass(request, next)))
+        .layer(from_fn(linger))
 }
 
-async fn healthz() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
-}
-
-async fn readyz(State(seats): State<Arc<[Arc<Seat>]>>) -> Result<Json<Value>, Problem> {
-    let reasons: Vec<String> = seats
-        .iter()
-        .filter_map(|seat| {
-            seat.state().not_ready().map(|why| format!("plugin `{}`: {why}", seat.plugin.name))
-        })
-        .collect();
-    if reasons.is_empty() {
-        return Ok(Json(json!({ "status": "ready" })));
-    }
-    Err(Problem { status: StatusCode::SERVICE_UNAVAILABLE, detail: reasons.join("\n") })
-}
-
-async fn metrics(State(seats): State<Arc<[Arc<Seat>]>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let format = Format::of(accept);
-    let text = exposition::text(seats, format).map_err(|error| Problem {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        detail: format!("failed to write the metrics: {error}"),
-    })?;
-    Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
+/// Whether a path answers without the token.
+pub(super) fn is_open(path: &str) -> bool {
+    ROUTES.iter().any(|route| route.is_open && route.path == path)
 }
 
 async fn unknown(request: Request) -> Problem {
-    let detail = format!("there is nothing at `{}`", request.uri().path());
-    Problem { status: StatusCode::NOT_FOUND, detail }
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at `{}`", request.uri().path()))
 }
 
 async fn wrong_method(request: Request) -> Problem {
     let detail = format!("`{}` does not answer {}", request.uri().path(), request.method());
-    Problem { status: StatusCode::METHOD_NOT_ALLOWED, detail }
-}
-
-/// Lets a request with the right bearer token through. Both tokens are hashed before they are compared, so how long
-/// the comparison takes tells nothing about the right one.
-async fn authorize(expected: Arc<[u8]>, request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
-        return next.run(request).await;
-    }
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    if given.is_some_and(|token| Sha256::digest(token)[..] == expected[..]) {
-        return next.run(request).await;
-    }
-    let detail = "send the admin token as `Authorization: Bearer TOKEN`".to_owned();
-    let mut response = Problem { status: StatusCode::UNAUTHORIZED, detail }.into_response();
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
-    response
-}
-
-/// The token of a header's value; the scheme's name may be written in any case.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+mod api;
+mod limits;
+
 use super::exposition::Format;
 use super::*;
 use crate::config::check;
@@ -17,7 +20,7 @@ use crate::pipeline::control::State;
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// Every metric that the host has by now, as the series are called.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "gristmill_messages_total",
     "gristmill_handle_seconds_bucket",
     "gristmill_wait_seconds_bucket",
@@ -36,6 +39,7 @@ const NAMES: [&str; 20] = [
     "gristmill_guest_memory_bytes",
     "gristmill_guest_cpu_seconds_total",
     "gristmill_traps_total",
+    "gristmill_swaps_total",
     "gristmill_generation_info",
     "gristmill_rebalances_total",
 ];
@@ -71,11 +75,20 @@ fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// Status, head in lower case, and body.
-fn ask(address: SocketAddr, request: &str, headers: &str) -> (u16, String, String) {
-    let answer = exchange(
-        address,
-        format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n").as_bytes(),
-    );
+type Answer = (u16, String, String);
+
+fn ask(address: SocketAddr, request: &str, headers: &str) -> Answer {
+    send(address, request, headers, b"")
+}
+
+/// The answer to a request with a body.
+fn send(address: SocketAddr, request: &str, headers: &str, body: &[u8]) -> Answer {
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{request} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{length}{headers}\r\n");
+    read(&exchange(address, &[head.as_bytes(), body].concat()))
+}
+
+fn read(answer: &str) -> Answer {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
 }
@@ -86,7 +99,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// Asserts that an answer is a problem as RFC 9457 has it, and returns its detail.
-fn detail(answer: &(u16, String, String)) -> String {
+fn detail(answer: &Answer) -> String {
     let (status, head, body) = answer;
     assert!(head.contains("content-type: application/problem+json"), "{head}");
     let body: Value = serde_json::from_str(body).unwrap();
@@ -139,6 +152,9 @@ fn every_series_is_there_at_0_from_the_start() {
         r#"gristmill_traps_total{plugin="two",kind="cpu"} 0"#,
         r#"gristmill_traps_total{plugin="two",kind="memory"} 0"#,
         r#"gristmill_traps_total{plugin="two",kind="exit"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="done"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="refused"} 0"#,
+        r#"gristmill_swaps_total{plugin="two",result="rolled-back"} 0"#,
         r#"gristmill_handle_seconds_bucket{le="+Inf",plugin="two"} 0"#,
         r#"gristmill_budget_rate{plugin="one"} +Inf"#,
         r#"gristmill_budget_rate{plugin="two"} 11.0"#,

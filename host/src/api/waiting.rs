@@ -48,6 +48,13 @@ pub struct Positions {
     pub lanes: Vec<Place>,
 }
 
+/// The answer of `POST …/parked/release` and `POST …/parked/skip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lanes {
+    /// How many lanes go on.
+    pub lanes: u64,
+}
+
 /// Where a message is on its way, and what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {

@@ -174,7 +174,15 @@ pub(super) fn within<T>(field: Option<&Field<T>>, limit: &Limit<T>, report: &mut
 where
     T: Copy + PartialOrd + std::fmt::Display,
 {
-    let Some(At { value, place }) = field.and_then(Field::given) else { return limit.default };
+    within_or(field, limit, limit.default, report)
+}
+
+/// The value of a key with a range, or `otherwise`.
+pub(super) fn within_or<T>(field: Option<&Field<T>>, limit: &Limit<T>, otherwise: T, report: &mut Report) -> T
+where
+    T: Copy + PartialOrd + std::fmt::Display,
+{
+    let Some(At { value, place }) = field.and_then(Field::given) else { return otherwise };
     if !limit.contains(value) {
         report.problem(place, format!("expected a value {limit}")).found(format!("`{value}`"));
     }

@@ -90,14 +90,19 @@ pub(super) fn batchers(written: &file::Plugin, buffer: usize, report: &mut Repor
     let mut batchers: Vec<Batcher> =
         named.map(|(name, batcher)| check_batcher(name, batcher, buffer, report)).collect();
     if batchers.is_empty() {
-        batchers.push(Batcher {
-            name: BATCHER_DEFAULT.to_owned(),
-            size: whole(limits::BATCH_SIZE.default.0).min(buffer),
-            timeout: limits::BATCH_TIMEOUT.default.0,
-            concurrency: whole(limits::BATCH_CONCURRENCY.default.0),
-        });
+        batchers.push(default_batcher(buffer));
     }
     batchers
+}
+
+/// The batcher of a plugin whose config names none.
+pub(super) fn default_batcher(buffer: usize) -> Batcher {
+    Batcher {
+        name: BATCHER_DEFAULT.to_owned(),
+        size: whole(limits::BATCH_SIZE.default.0).min(buffer),
+        timeout: limits::BATCH_TIMEOUT.default.0,
+        concurrency: whole(limits::BATCH_CONCURRENCY.default.0),
+    }
 }
 
 fn check_batcher(name: &str, at: &At<file::Batcher>, buffer: usize, report: &mut Report) -> Batcher {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::check::{whole, within};
+use super::check::within;
 use super::file;
 use super::kafka::{self, Cluster};
 use super::limits;
 use super::problem::{Place, Report};
 use super::tree::{At, Field};
 use super::value::{List, Named, Text};
-use super::{Budget, Delivery, Instances, Order, Plugin, Scope, Start, failure, later, librdkafka, names};
+use super::{Delivery, Instances, Order, Plugin, Start, budget, failure, later, librdkafka, names};
 
 /// Checks one plugin; what is wrong has been reported, and stands as its default in what is returned.
 pub(super) fn check(
@@ -22,7 +22,7 @@ pub(super) fn check(
     let At { value: written, place } = written;
     check_name(name, place, report);
     let Cluster { kafka, options } = kafka::overlay(shared, &written.kafka, report);
-    let budget = budget(written.budget.value(), report);
+    let budget = budget::check(written.budget.value(), report);
     let plugin = Plugin {
         name: name.into(),
         component: folder.join(component(written, place, report)),
@@ -49,7 +49,8 @@ pub(super) fn check(
         budget,
         allow_produce: allow_produce(written, report),
     };
-    check_scope(written, &plugin, report);
+    let scope = written.budget.value().and_then(|budget| budget.scope.given());
+    budget::check_scope(scope, &plugin.topics, report);
     check_drain(&written.drain, &plugin, &options, report);
     later::check(written, report);
     plugin
@@ -155,56 +156,6 @@ fn allow_produce(written: &file::Plugin, report: &mut Report) -> Vec<String> {
         }
     }
     topics
-}
-
-fn budget(written: Option<&file::Budget>, report: &mut Report) -> Budget {
-    let budget = Budget {
-        concurrency: whole(within(written.map(|budget| &budget.concurrency), &limits::CONCURRENCY, report).0),
-        rate: written.and_then(|budget| budget.rate.value()).copied(),
-        burst: u32::try_from(within(written.map(|budget| &budget.burst), &limits::BURST, report).0)
-            .unwrap_or(u32::MAX),
-        scope: written.and_then(|budget| budget.scope.value()).copied().unwrap_or(Scope::Instance),
-        buffer: whole(within(written.map(|budget| &budget.buffer), &limits::BUFFER, report).0),
-        buffer_bytes: whole(
-            within(written.map(|budget| &budget.buffer_bytes), &limits::BUFFER_BYTES, report).0,
-        ),
-        timeout: within(written.map(|budget| &budget.timeout), &limits::TIMEOUT, report).0,
-        cpu: within(written.map(|budget| &budget.cpu), &limits::CPU, report).0,
-        memory: whole(within(written.map(|budget| &budget.memory), &limits::MEMORY, report).0),
-        keep: written.and_then(|budget| budget.keep.value()).is_some_and(|keep| keep.0),
-    };
-    if let Some(written) = written {
-        note_budget(written, &budget, report);
-    }
-    budget
-}
-
-fn note_budget(written: &file::Budget, budget: &Budget, report: &mut Report) {
-    if let Some(At { place, .. }) = written.cpu.given().filter(|_| budget.cpu > budget.timeout) {
-        let timeout = limits::Time(budget.timeout);
-        report.note(place, format!("`cpu` is never reached: `timeout` ends a message after `{timeout}`"));
-    }
-    if let Some(At { place, .. }) = written.burst.given().filter(|_| written.rate.is_absent()) {
-        report.note(place, "`burst` has no effect without a `rate`");
-    }
-    let group = written.scope.given().filter(|scope| scope.value == Scope::Group && written.rate.is_absent());
-    if let Some(At { place, .. }) = group {
-        report.note(place, "`scope` has no effect without a `rate`");
-    }
-}
-
-/// A share of the group's rate goes by the partitions of all topics, which have to be known for that.
-fn check_scope(written: &file::Plugin, plugin: &Plugin, report: &mut Report) {
-    let scope = written.budget.value().and_then(|budget| budget.scope.given());
-    let is_pattern = |topic: &String| topic.starts_with('^');
-    if let Some(At { place, .. }) = scope.filter(|scope| scope.value == Scope::Group)
-        && plugin.topics.iter().any(is_pattern)
-    {
-        report
-            .problem(place, "the group's rate is shared by partitions, so every topic has to be named")
-            .found("`\"group\"`, beside a regular expression in `topics`")
-            .hint("name the topics, or set `scope = \"instance\"`");
-    }
 }
 
 fn check_drain(drain: &Field<limits::Time>, plugin: &Plugin, options: &Named<String>, report: &mut Report) {

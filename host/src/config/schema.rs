@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::file::File;
+use super::file::{self, File};
 use super::limits::{Bytes, Count, Time};
 use super::tree::{At, Field};
 use super::value::{Listen, Options, Switch};
@@ -24,6 +24,44 @@ pub fn json_schema() -> serde_json::Value {
     let mut schema = generator.into_root_schema_for::<File>();
     schema.insert("title".to_owned(), "gristmill.toml".into());
     schema.to_value()
+}
+
+/// The JSON Schema of a budget that is changed while the host runs: any of its keys. There is nothing to fill in, so what
+/// an editor has to let through because of variables is refused, and `null` lifts the rate.
+pub fn budget_patch() -> serde_json::Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<file::Budget>().to_value();
+    if let Some(table) = schema.as_object_mut() {
+        table.retain(|key, _| ["type", "properties", "additionalProperties"].contains(&key.as_str()));
+        table.insert(
+            "description".to_owned(),
+            "Any of the keys of a budget; what is left out stays as it is.".into(),
+        );
+    }
+    let mut keys = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    if let Some(keys) = &mut keys {
+        // Whether changes are kept is the config's alone.
+        keys.remove("keep");
+    }
+    for (key, says) in keys.into_iter().flatten() {
+        let Some(says) = says.as_object_mut() else { continue };
+        says.remove("default");
+        let pattern = says.remove("pattern");
+        match pattern.as_ref().and_then(serde_json::Value::as_str) {
+            Some(VARIABLE) => drop(says.insert("type".to_owned(), "integer".into())),
+            Some(pattern) => drop(says.insert("pattern".to_owned(), without_variable(pattern).into())),
+            None => {}
+        }
+        if key == "rate" {
+            says.insert("type".to_owned(), serde_json::json!(["string", "null"]));
+        }
+    }
+    schema
+}
+
+/// A pattern that lets no variable through.
+fn without_variable(pattern: &str) -> String {
+    pattern.replace(&format!("|{VARIABLE}"), "")
 }
 
 /// Gives single values a schema that stands where they are used.
@@ -134,6 +172,28 @@ mod tests {
         required.sort_unstable_by_key(ToString::to_string);
         assert_eq!(required, ["component", "topics"]);
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    }
+
+    #[test]
+    fn a_change_of_a_budget_may_say_what_is_taken_and_no_variable() {
+        let schema = budget_patch();
+        let keys: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        let mut known = file::Budget::KEYS.to_vec();
+        known.retain(|key| *key != "keep");
+        known.sort_unstable();
+        assert_eq!(keys, known);
+        assert_eq!(schema["additionalProperties"], false);
+        let key = |key: &str| schema["properties"][key].clone();
+        assert_eq!(
+            (&key("concurrency")["type"], &key("concurrency")["maximum"]),
+            (&"integer".into(), &10_000.into())
+        );
+        assert_eq!(key("rate")["type"], serde_json::json!(["string", "null"]));
+        assert_eq!(key("timeout")["pattern"], r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$");
+        assert_eq!(key("memory")["type"], serde_json::json!(["integer", "string"]));
+        assert_eq!(key("scope")["enum"], serde_json::json!(["instance", "group"]));
+        let text = schema.to_string();
+        assert!(!text.contains(r"\$\{") && !text.contains("default"), "{text}");
     }
 
     /// Writes every default of a table as TOML.

@@ -62,7 +62,8 @@ pub trait Written: Sized {
 /// The text and what is needed to read it.
 pub struct Reader<'a> {
     text: &'a str,
-    env: Lookup<'a>,
+    /// Where variables come from; none where strings are taken as they stand.
+    env: Option<Lookup<'a>>,
     /// What was wrong so far.
     pub report: &'a mut Report,
     /// The place of every key that was met, by its path.
@@ -72,7 +73,13 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of `text`.
     pub fn new(text: &'a str, env: Lookup<'a>, report: &'a mut Report) -> Self {
-        Self { text, env, report, places: BTreeMap::new() }
+        Self { text, env: Some(env), report, places: BTreeMap::new() }
+    }
+
+    /// A reader of values that stand in no file. Variables in them are not filled in: whoever sends a value does not get
+    /// to see the host's environment.
+    pub fn without_file(report: &'a mut Report) -> Self {
+        Self { text: "", env: None, report, places: BTreeMap::new() }
     }
 
     /// Reads the whole document. If it is not TOML, only that is reported, since what can be read of the rest would
@@ -140,7 +147,8 @@ impl<'a> Reader<'a> {
             self.expected(place, expected, value);
             return None;
         };
-        match env::fill(text, self.env) {
+        let Some(env) = self.env else { return Some(text.to_owned()) };
+        match env::fill(text, env) {
             Ok(filled) => Some(filled),
             Err(gaps) => {
                 gaps.iter().for_each(|gap| self.gap(place, gap));
