@@ -143,3 +143,10 @@ impl Running {
         workers.abort_all();
     }
 }
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whoever lets go of it without draining wants nothing more of it to start.
+        self.shared.stop();
+    }
+}

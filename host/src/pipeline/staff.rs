@@ -54,6 +54,12 @@ impl Staff {
         self.present.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).is_ok()
     }
 
+    /// How many workers there are.
+    #[cfg(test)]
+    pub(super) fn present(&self) -> usize {
+        self.present.load(Ordering::Acquire)
+    }
+
     /// What each worker is busy with.
     pub(super) fn lookouts(&self) -> Vec<Arc<Lookout>> {
         self.house().lookouts.clone()
