@@ -3,8 +3,9 @@
 CARGO ?= cargo
 GUESTS = plugins/build.sh
 KAFKA  = tests/kafka/fetch.sh
+FUZZ   = tests/schemathesis/fetch.sh
 
-.PHONY: help demo test soak bench guests kafka lint
+.PHONY: help demo test soak bench guests kafka fuzz lint
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,7 +14,7 @@ demo: ## what a budget does, in about a minute; needs no Kafka
 	$(CARGO) build --release --package gristmill
 	target/release/gristmill demo
 
-test: lint guests kafka ## every test; the first run fetches Apache Kafka and a guest toolchain
+test: lint guests kafka fuzz ## every test; the first run fetches Apache Kafka, a guest toolchain and schemathesis
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
 
@@ -36,3 +37,6 @@ guests: ## the plugins in plugins/, built to target/plugins
 
 kafka: ## Apache Kafka's jars, fetched to target/kafka
 	$(KAFKA)
+
+fuzz: ## schemathesis, which tests the admin API, installed to target/tools
+	$(FUZZ)

@@ -1,7 +1,7 @@
 //! The host is killed in the middle of its work, as by a power cut: nothing is lost, and what is repeated is bounded.
 //!
-//! `killed_at_random_thirty_times` takes minutes and does nothing unless `GRISTMILL_LONG=1` (`make soak`). It prints the
-//! seed of its moments; `GRISTMILL_SEED` repeats them.
+//! The runs `killed_at_random…` take minutes and do nothing unless `GRISTMILL_LONG=1` (`make soak`). They print the
+//! seed of their moments; `GRISTMILL_SEED` repeats them.
 
 use std::collections::HashSet;
 use std::env;
@@ -68,51 +68,74 @@ const LONG_CONCURRENCY: usize = 20;
 /// As `REPEATED_MAX`, for the long run.
 const LONG_REPEATED_MAX: usize = LONG_CONCURRENCY + 2 * LONG_RATE;
 
+/// Kills of the long run.
+const LONG_KILLS: usize = 30;
+
+/// Messages of the long run.
+const LONG_MESSAGES: usize = 200_000;
+
 #[test]
 fn killed_at_random_thirty_times() {
-    const MESSAGES: usize = 200_000;
-    const KILLS: usize = 30;
-    const PARTITIONS: usize = 10;
     if env::var_os("GRISTMILL_LONG").is_none() {
         return println!("a long run: GRISTMILL_LONG=1 (make soak)");
     }
+    let (to, ends) = kill_at_random("at-least-once");
+    let outputs = Kafka::shared().consume_all(&to, Isolation::ReadUncommitted);
+    let repeated = repeated_by_life(&outputs, &ends);
+    let tally = Tally::of(&outputs);
+    let lost = tally.lost(0..LONG_MESSAGES);
+    println!("lost {}; repeated {} in all, in each life {repeated:?}", lost.len(), tally.repeated());
+    assert_eq!(lost, Vec::<String>::new());
+    assert_eq!(tally.distinct(), LONG_MESSAGES);
+    assert!(repeated.iter().all(|repeated| *repeated <= LONG_REPEATED_MAX), "{repeated:?}");
+}
+
+#[test]
+fn killed_at_random_thirty_times_exactly_once() {
+    if env::var_os("GRISTMILL_LONG").is_none() {
+        return println!("a long run: GRISTMILL_LONG=1 (make soak)");
+    }
+    let (to, _) = kill_at_random("exactly-once");
+    let all = Kafka::shared().consume_all(&to, Isolation::ReadUncommitted);
+    let tally = Tally::of(&Kafka::shared().consume_all(&to, Isolation::ReadCommitted));
+    let (lost, doubled) = (tally.lost(0..LONG_MESSAGES).len(), tally.repeated());
+    println!("lost {lost}, doubled {doubled}; of {} outputs, aborted ones included", all.len());
+    assert_eq!((lost, doubled, tally.distinct()), (0, 0, LONG_MESSAGES));
+}
+
+/// Kills a host again and again, and lets the last one come to the end. Returns the topic of the outputs, and the ends of
+/// its partitions after each life.
+fn kill_at_random(delivery: &str) -> (String, Vec<Vec<i64>>) {
+    const PARTITIONS: usize = 10;
     let mut random = Random::new();
     let kafka = Kafka::shared();
     let (from, to) = (Kafka::unique("soak"), Kafka::unique("soaked"));
     kafka.create_topic(&from, PARTITIONS as i32);
     kafka.create_topic(&to, 4);
-    kafka.produce(&from, (0..MESSAGES).map(|i| (i.to_string(), i.to_string())));
+    kafka.produce(&from, (0..LONG_MESSAGES).map(|i| (i.to_string(), i.to_string())));
     let more = format!(
-        "output = {to:?}\n[plugins.echo.budget]\nrate = \"{LONG_RATE}/s\"\nconcurrency = {LONG_CONCURRENCY}\n\
-         buffer = 2000\n[plugins.echo.kafka.options]\n\"session.timeout.ms\" = \"2000\"\n\
-         \"heartbeat.interval.ms\" = \"300\""
+        "output = {to:?}\ndelivery = {delivery:?}\n[plugins.echo.budget]\nrate = \"{LONG_RATE}/s\"\n\
+         concurrency = {LONG_CONCURRENCY}\nbuffer = 2000\n[plugins.echo.kafka.options]\n\
+         \"session.timeout.ms\" = \"2000\"\n\"heartbeat.interval.ms\" = \"300\""
     );
     let site = Site::new(&kafka.bootstrap(), &section("echo", &from, &more));
     let mut ends = Vec::new();
-    for kill in 1..=KILLS {
+    for kill in 1..=LONG_KILLS {
         let host = site.start();
         // Some lives end before a message is handled, and some after two or three commits.
-        let moment = random.below(2 * MESSAGES / KILLS);
+        let moment = random.below(2 * LONG_MESSAGES / LONG_KILLS);
         host.wait_for("to come to the moment", || {
             host.outcomes("echo", "handled") >= moment as u64 || host.has_no_lag(PARTITIONS)
         });
         host.kill();
         ends.push(kafka.end_offsets(&to));
-        println!("kill {kill} after {moment}");
+        println!("{delivery}: kill {kill} after {moment}");
     }
     let host = site.start();
     host.wait_for("to have no lag", || host.has_no_lag(PARTITIONS));
     assert_eq!(host.stop(), 0);
     ends.push(kafka.end_offsets(&to));
-
-    let outputs = kafka.consume_all(&to, Isolation::ReadUncommitted);
-    let repeated = repeated_by_life(&outputs, &ends);
-    let tally = Tally::of(&outputs);
-    let lost = tally.lost(0..MESSAGES);
-    println!("lost {}; repeated {} in all, in each life {repeated:?}", lost.len(), tally.repeated());
-    assert_eq!(lost, Vec::<String>::new());
-    assert_eq!(tally.distinct(), MESSAGES);
-    assert!(repeated.iter().all(|repeated| *repeated <= LONG_REPEATED_MAX), "{repeated:?}");
+    (to, ends)
 }
 
 /// For each life of the host, how much of what it made had been made before: so much did the kill before it cost.

@@ -31,8 +31,9 @@ use slot::Slot;
 const TURNS: usize = 32;
 
 /// The share of the buffer that messages which wait for another attempt may have, with those behind them in their
-/// lanes: one in so many. What is more is held beside the buffer, so that the other lanes always have room.
-const RETRYING_SHARE: usize = 2;
+/// lanes: one in so many. What is more is held beside the buffer: how fast the others go is how much of the buffer they
+/// have (with outputs, a message holds its place until Kafka has confirmed them).
+const RETRYING_SHARE: usize = 16;
 
 /// What a worker says of each message it took.
 #[derive(Debug)]

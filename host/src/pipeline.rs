@@ -4,13 +4,11 @@
 //! (`intake`), steps 4 to 8 in each of the plugin's workers. News goes upward only as return values, through the
 //! channels made here, or by guards that are dropped.
 
-mod budgets;
 pub mod control;
 mod decisions;
 mod give_up;
 mod hands;
 mod intake;
-mod roster;
 mod settle;
 mod shadow;
 mod shared;

@@ -6,7 +6,6 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -161,6 +160,16 @@ impl Host {
         get(&self.admin, path).unwrap_or_default()
     }
 
+    /// The status and body of what the admin side answers to a request; `headers` are lines, each with its end.
+    pub(crate) fn ask(&self, request: &str, headers: &str, body: impl AsRef<[u8]>) -> (u16, String) {
+        ask(&self.admin, request, headers, body.as_ref()).unwrap_or_default()
+    }
+
+    /// Where the admin side listens.
+    pub(crate) fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// Log lines that hold `text`.
     pub(crate) fn logged(&self, text: &str) -> Vec<String> {
         self.log.lock().expect("the log").iter().filter(|line| line.contains(text)).cloned().collect()
@@ -222,9 +231,15 @@ impl Drop for Host {
 }
 
 fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    ask(address, &format!("GET {path}"), "", b"")
+}
+
+fn ask(address: &str, request: &str, headers: &str, body: &[u8]) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: host\r\nConnection: close\r\n\r\n").ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let head = format!("{request} HTTP/1.1\r\nHost: host\r\nConnection: close\r\n{length}{headers}\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
     let mut response = String::new();
     stream.read_to_string(&mut response).ok()?;
     let (head, body) = response.split_once("\r\n\r\n")?;

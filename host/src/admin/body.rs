@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
+use crate::config::units::show_size;
 
 /// Largest component, in bytes. A JavaScript engine with its program has some 15 MiB, a Python interpreter 40 MiB; more
 /// than 256 MiB of code would also take minutes to compile.
@@ -103,7 +104,7 @@ where
 }
 
 fn too_large(bytes_max: usize) -> Problem {
-    let detail = format!("the body has more than {} KiB, and that is the most", bytes_max >> 10);
+    let detail = format!("the body has more than {}, and that is the most", show_size(bytes_max as u64));
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 

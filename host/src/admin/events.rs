@@ -48,7 +48,6 @@ pub(super) async fn events(State(desk): State<Arc<Desk>>) -> Result<Response, Pr
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
         // Proxies that gather answers before they pass them on would hold the events back.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];

@@ -45,22 +45,28 @@ impl Guard {
     }
 }
 
+/// Tells browsers what they must not do with an answer: show it inside a page of another site, whose visitors would press
+/// buttons that they do not see; take it for something else than it is; keep it.
+pub(super) async fn seal(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// A browser gets the page, which asks for the token.
 fn no_token(request: &Request) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let mut refusal = Problem::unauthorized().into_response();
-    if request.uri().path() == "/" && accept.is_some_and(|accept| accept.contains("text/html")) {
-        let mut page = dashboard::page().into_response();
-        *page.status_mut() = refusal.status();
-        page.headers_mut().extend(
-            refusal
-                .headers_mut()
-                .remove(header::WWW_AUTHENTICATE)
-                .map(|value| (header::WWW_AUTHENTICATE, value)),
-        );
-        return page;
+    let refusal = Problem::unauthorized().into_response();
+    if request.uri().path() != "/" || !accept.is_some_and(|accept| accept.contains("text/html")) {
+        return refusal;
     }
-    refusal
+    let mut page = dashboard::page().into_response();
+    *page.status_mut() = refusal.status();
+    let asks = refusal.headers().get(header::WWW_AUTHENTICATE).cloned();
+    page.headers_mut().extend(asks.map(|asks| (header::WWW_AUTHENTICATE, asks)));
+    page
 }
 
 /// Both tokens are hashed before they are compared, so how long the comparison takes tells nothing about the right one.
@@ -80,12 +86,11 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 /// that nobody else can have are.
 fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let text = |value: Option<&HeaderValue>| {
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-    };
-    let (origin, host) = (text(Some(origin)), text(headers.get(header::HOST)));
-    let is_ours = origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(&host));
-    !method.is_safe() && !(is_ours && is_this_machine(&host))
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let (origin, host) = (text(origin), headers.get(header::HOST).map(text).unwrap_or_default());
+    let is_of_host = origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(&host));
+    let is_ours = is_of_host && is_this_machine(&host);
+    !is_ours && !method.is_safe()
 }
 
 /// Whether a host, with or without a port, is an address or a name that is always this machine's.

@@ -23,7 +23,7 @@ pub(super) fn write(has_token: bool) -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[method(route.method)] = operation(route, has_token, &mut generator);
+        path[route.method.word()] = operation(route, has_token, &mut generator);
     }
     let mut schemas = generator.take_definitions(true);
     // What is sent may leave out what has a default; what is answered never does.
@@ -56,15 +56,6 @@ fn generator(contract: Contract) -> SchemaGenerator {
     settings.definitions_path = "/components/schemas".into();
     settings.contract = contract;
     settings.into_generator()
-}
-
-fn method(method: Method) -> &'static str {
-    match method {
-        Method::Get => "get",
-        Method::Post => "post",
-        Method::Put => "put",
-        Method::Patch => "patch",
-    }
 }
 
 fn operation(route: &Route, has_token: bool, generator: &mut SchemaGenerator) -> Value {
@@ -118,6 +109,16 @@ fn response(answer: &Answer, generator: &mut SchemaGenerator) -> Value {
             let schema = generator.subschema_for::<api::Problem>();
             json!({ "application/problem+json": { "schema": schema } })
         }
+        // Until OpenAPI 3.2 there is no word for what stands in a stream: by custom it is said of each event.
+        Content::Events(shape) => json!({ "text/event-stream": { "schema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": { "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": shape(generator),
+            } },
+        } } }),
         Content::Text(kinds) => {
             let text = |kind: &&str| ((*kind).to_owned(), json!({ "schema": { "type": "string" } }));
             kinds.iter().map(text).collect::<Map<_, _>>().into()

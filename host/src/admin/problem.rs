@@ -14,7 +14,7 @@ pub(super) struct Problem {
     /// What was wrong and what would be right.
     detail: String,
     problems: Vec<KeyProblem>,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(HeaderName, &'static str)>,
 }
 
 impl Problem {
@@ -36,14 +36,14 @@ impl Problem {
     /// Too many do the same at the moment.
     pub(super) fn busy(detail: impl Into<String>) -> Self {
         /// What is busy is so for seconds.
-        const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+        const RETRY_AFTER_SECONDS: &str = "5";
         let header = Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         Self { header, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
     /// No token, or a wrong one.
     pub(super) fn unauthorized() -> Self {
-        let header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        let header = Some((header::WWW_AUTHENTICATE, "Bearer"));
         let detail = "send the admin token as `Authorization: Bearer TOKEN`";
         Self { header, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
@@ -86,7 +86,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        response.headers_mut().extend(self.header);
+        response
+            .headers_mut()
+            .extend(self.header.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response
     }
 }

@@ -1,22 +1,22 @@
-//! Every route, once: what answers it, and what `/openapi.json` says of it.
+//! What a route is, and how requests find theirs. The routes themselves are in `table`.
+
+mod table;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
-use axum::routing::{MethodFilter, MethodRouter, on};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use axum::middleware::{from_fn, map_response};
+use axum::routing::{MethodFilter, MethodRouter};
+use schemars::{Schema, SchemaGenerator};
 
-use super::api::{budget, parked, plugins, swap};
 use super::desk::Desk;
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::linger::linger;
 use super::problem::Problem;
 use super::query::Parameter;
-use super::{dashboard, events, health, openapi};
-use crate::api::{Detail, Lanes, ParkedLanes, Plugins, Status, Swapped, Waiting};
+pub(super) use table::ROUTES;
 
 /// One route.
 pub(super) struct Route {
@@ -37,7 +37,7 @@ pub(super) struct Route {
     to: fn(MethodFilter) -> MethodRouter<Arc<Desk>>,
 }
 
-/// The methods that there are.
+/// A method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -47,6 +47,16 @@ pub(super) enum Method {
 }
 
 impl Method {
+    /// The document's word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Patch => "patch",
+        }
+    }
+
     fn filter(self) -> MethodFilter {
         match self {
             Self::Get => MethodFilter::GET,
@@ -73,14 +83,19 @@ pub(super) enum Body {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content {
     /// JSON of this shape.
-    Json(fn(&mut SchemaGenerator) -> Schema),
+    Json(Shape),
     /// JSON of any shape.
     AnyJson,
     /// Text of these kinds.
     Text(&'static [&'static str]),
+    /// Events whose data is JSON of this shape.
+    Events(Shape),
     /// What went wrong.
     Problem,
 }
+
+/// Says what a type looks like in the document.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// One answer.
 pub(super) struct Answer {
@@ -88,222 +103,6 @@ pub(super) struct Answer {
     pub(super) says: &'static str,
     pub(super) content: Content,
 }
-
-const fn ok(says: &'static str, content: Content) -> Answer {
-    Answer { status: 200, says, content }
-}
-
-const fn problem(status: u16, says: &'static str) -> Answer {
-    Answer { status, says, content: Content::Problem }
-}
-
-/// The shape of `T` in the document.
-const fn json<T: JsonSchema>() -> Content {
-    Content::Json(|generator| generator.subschema_for::<T>())
-}
-
-const DETAIL: &[Answer] = &[ok("The plugin as it is now", json::<Detail>())];
-const LANES: &[Answer] = &[ok("How many lanes go on", json::<Lanes>())];
-const SWAPPED: &[Answer] = &[
-    ok("Done", json::<Swapped>()),
-    problem(409, "Another swap is under way, or there is nothing to promote or to go back to"),
-    problem(422, "The component does not start any more"),
-    problem(500, "The host failed"),
-];
-
-/// What a route is unless it says otherwise.
-const PLAIN: Route = Route {
-    method: Method::Get,
-    path: "",
-    id: "",
-    says: "",
-    is_open: false,
-    query: &[],
-    body: Body::Nothing,
-    answers: &[],
-    to: |_| MethodRouter::new(),
-};
-
-/// Every route.
-pub(super) const ROUTES: &[Route] = &[
-    Route {
-        path: "/healthz",
-        id: "healthz",
-        says: "Whether the host lives",
-        is_open: true,
-        answers: &[ok("It does", json::<Status>())],
-        to: |method| on(method, health::healthz),
-        ..PLAIN
-    },
-    Route {
-        path: "/readyz",
-        id: "readyz",
-        says: "Whether every plugin handles messages",
-        is_open: true,
-        answers: &[ok("All do", json::<Status>()), problem(503, "What is in the way of which plugin")],
-        to: |method| on(method, health::readyz),
-        ..PLAIN
-    },
-    Route {
-        path: "/metrics",
-        id: "metrics",
-        says: "Metrics as Prometheus reads them",
-        answers: &[
-            ok("All metrics", Content::Text(&["text/plain", "application/openmetrics-text"])),
-            problem(500, "The host failed"),
-        ],
-        to: |method| on(method, health::metrics),
-        ..PLAIN
-    },
-    Route {
-        path: "/openapi.json",
-        id: "openapi",
-        says: "This document",
-        answers: &[ok("This document", Content::AnyJson)],
-        to: |method| on(method, openapi::document),
-        ..PLAIN
-    },
-    Route {
-        path: "/",
-        id: "dashboard",
-        says: "The dashboard",
-        answers: &[ok("A page", Content::Text(&["text/html"]))],
-        to: |method| on(method, async || dashboard::page()),
-        ..PLAIN
-    },
-    Route {
-        path: "/api/v1/plugins",
-        id: "listPlugins",
-        says: "All plugins as they are now",
-        answers: &[ok("All plugins", json::<Plugins>())],
-        to: |method| on(method, plugins::all),
-        ..PLAIN
-    },
-    Route {
-        path: "/api/v1/events",
-        id: "watchPlugins",
-        says: "Server-sent events: all plugins (`Plugins`) once a second, for as long as the client listens",
-        answers: &[
-            ok("Events without end", Content::Text(&["text/event-stream"])),
-            problem(503, "There are too many listeners"),
-        ],
-        to: |method| on(method, events::events),
-        ..PLAIN
-    },
-    Route {
-        path: "/api/v1/plugins/{name}",
-        id: "getPlugin",
-        says: "One plugin, its partitions and who changed what",
-        answers: DETAIL,
-        to: |method| on(method, plugins::one),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Patch,
-        path: "/api/v1/plugins/{name}/budget",
-        id: "changeBudget",
-        says: "Changes any part of a budget, all or nothing; takes effect at once for what has not started",
-        body: Body::Budget,
-        answers: DETAIL,
-        to: |method| on(method, budget::change),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/plugins/{name}/pause",
-        id: "pausePlugin",
-        says: "Starts nothing more until resumed; what is in flight is finished, partitions are kept",
-        answers: DETAIL,
-        to: |method| on(method, plugins::pause),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/plugins/{name}/resume",
-        id: "resumePlugin",
-        says: "Goes on after a pause",
-        answers: DETAIL,
-        to: |method| on(method, plugins::resume),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Put,
-        path: "/api/v1/plugins/{name}/component",
-        id: "swapComponent",
-        says: "Puts another component in the place of the one that runs, when it has been loaded, checked and started",
-        query: &swap::PARAMETERS,
-        body: Body::Wasm,
-        answers: &[
-            ok("New messages go to it, or it is being tried", json::<Swapped>()),
-            Answer {
-                status: 202,
-                says: "It is being loaded; `last_swap` will tell",
-                content: json::<Swapped>(),
-            },
-            problem(409, "Another swap is under way"),
-            problem(422, "The component is refused, and why"),
-            problem(500, "The host failed"),
-            problem(503, "Too many components are being put in"),
-        ],
-        to: |method| on(method, swap::component),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/plugins/{name}/promote",
-        id: "promote",
-        says: "The version that is being tried takes over",
-        answers: SWAPPED,
-        to: |method| on(method, swap::promote),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/plugins/{name}/rollback",
-        id: "rollback",
-        says: "Ends a trial; without one, returns to the version before",
-        answers: SWAPPED,
-        to: |method| on(method, swap::rollback),
-        ..PLAIN
-    },
-    Route {
-        path: "/api/v1/plugins/{name}/parked",
-        id: "listParkedLanes",
-        says: "Lanes that are held, and why",
-        answers: &[ok("The first thousand, and how many there are", json::<ParkedLanes>())],
-        to: |method| on(method, parked::list),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/plugins/{name}/parked/release",
-        id: "releaseParkedLanes",
-        says: "Tries the first messages of parked lanes again, as if they had just come",
-        body: Body::Positions,
-        answers: LANES,
-        to: |method| on(method, parked::release),
-        ..PLAIN
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/plugins/{name}/parked/skip",
-        id: "skipParkedLanes",
-        says: "Gives up the first messages of parked lanes; the lanes go on behind them",
-        body: Body::Positions,
-        answers: LANES,
-        to: |method| on(method, parked::skip),
-        ..PLAIN
-    },
-    Route {
-        path: "/api/v1/plugins/{name}/message",
-        id: "findMessage",
-        says: "Where a message is and what it waits for: by topic, partition and offset, or the first of a key",
-        query: &plugins::MESSAGE,
-        answers: &[ok("Where it is", json::<Waiting>())],
-        to: |method| on(method, plugins::message),
-        ..PLAIN
-    },
-];
 
 /// Every route, and everything that is none, behind the token if there is one.
 pub(super) fn router(desk: Arc<Desk>, token: Option<&str>) -> Router {
@@ -317,6 +116,7 @@ pub(super) fn router(desk: Arc<Desk>, token: Option<&str>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(desk)
         .layer(from_fn(move |request, next| guard.clone().pass(request, next)))
+        .layer(map_response(guard::seal))
         .layer(from_fn(linger))
 }
 

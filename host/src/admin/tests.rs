@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 mod api;
+mod document;
+mod events;
 mod limits;
 
 use super::exposition::Format;
@@ -98,6 +100,22 @@ fn read(answer: &str) -> Answer {
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let (status, _, body) = ask(address, &format!("GET {path}"), "");
     (status, body)
+}
+
+fn get_answer(address: SocketAddr, path: &str) -> Answer {
+    ask(address, &format!("GET {path}"), "")
+}
+
+/// Looks again and again until there is something.
+fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < ANSWER, "waited in vain");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 /// Asserts that an answer is a problem as RFC 9457 has it, and returns its detail.
@@ -214,6 +232,39 @@ fn with_a_token_only_health_and_readiness_are_open() {
     }
     assert_eq!(get(address, "/healthz").0, 200);
     assert_eq!(get(address, "/readyz").0, 503);
+}
+
+#[test]
+fn a_browser_without_the_token_gets_the_page_that_asks_for_it() {
+    let (address, _) = admin(Some("t"));
+    let answer = ask(address, "GET /", "Accept: text/html,*/*;q=0.8\r\n");
+    assert_eq!(answer.0, 401);
+    assert!(
+        answer.1.contains("content-type: text/html") && answer.1.contains("www-authenticate: bearer"),
+        "{}",
+        answer.1
+    );
+    assert!(answer.2.to_lowercase().contains("<!doctype html>"), "{}", answer.2);
+    for sealed in ["x-frame-options: deny", "x-content-type-options: nosniff", "cache-control: no-store"] {
+        assert!(answer.1.contains(sealed), "{}", answer.1);
+    }
+    detail(&ask(address, "GET /", ""));
+    detail(&ask(address, "GET /api/v1/plugins", "Accept: text/html\r\n"));
+    let answer = ask(address, "GET /", "Authorization: Bearer t\r\n");
+    assert_eq!((answer.0, answer.1.contains("content-type: text/html")), (200, true));
+}
+
+#[test]
+fn a_page_of_another_site_changes_nothing() {
+    let (address, seats) = admin(None);
+    let answer = ask(address, "POST /api/v1/plugins/one/pause", "Origin: http://evil.example\r\n");
+    assert_eq!((answer.0, seats[0].is_paused()), (403, false));
+    detail(&answer);
+    assert_eq!(ask(address, "GET /api/v1/plugins", "Origin: http://evil.example\r\n").0, 200);
+    // With a token nobody else's page can know it.
+    let (address, _) = admin(Some("t"));
+    let headers = "Origin: https://behind.a.proxy\r\nAuthorization: Bearer t\r\n";
+    assert_eq!(ask(address, "POST /api/v1/plugins/one/pause", headers).0, 200);
 }
 
 #[test]

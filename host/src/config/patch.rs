@@ -174,8 +174,11 @@ fn check_room(written: &file::Budget, room: Room, report: &mut Report) {
     }
 }
 
+/// Shows the value of a key.
+type Show = fn(&Budget) -> String;
+
 /// How each key is shown, in the order of the file.
-const SHOWN: [(&str, fn(&Budget) -> String); 9] = [
+const SHOWN: [(&str, Show); 9] = [
     ("concurrency", |budget| budget.concurrency.to_string()),
     (RATE, |budget| budget.rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string())),
     ("burst", |budget| budget.burst.to_string()),

@@ -49,6 +49,10 @@ const LINGER_MS: u32 = 2;
 /// takes over its partitions, have to wait when a host is gone for good. Some times as long as one ever takes.
 const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
 
+/// How long outputs in a transaction wait for company, in ms: they come many at a time, and the transaction ends when the
+/// last of them has arrived.
+const TRANSACTION_LINGER_MS: f64 = 0.2;
+
 /// How long the producer waits, in ms, before it asks again while the broker is still ending the transaction before: with
 /// the default of 100 that is what most transactions would take.
 const TRANSACTION_BACKOFF_MS: u32 = 5;
@@ -142,6 +146,9 @@ pub(super) fn transactional(plugin: &Plugin, transactional_id: &str) -> ClientCo
     if !["message.timeout.ms", "delivery.timeout.ms"].iter().any(|key| given(key)) {
         // librdkafka's own choice: as long as the transaction.
         options.remove("message.timeout.ms");
+    }
+    if ["queue.buffering.max.ms", "linger.ms"].iter().all(|key| !given(key)) {
+        options.set("linger.ms", TRANSACTION_LINGER_MS.to_string());
     }
     if !given("retry.backoff.ms") {
         options.set("retry.backoff.ms", TRANSACTION_BACKOFF_MS.to_string());

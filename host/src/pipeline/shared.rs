@@ -184,8 +184,11 @@ impl Shared {
 
     /// There is no room: what waits for more to come does so no longer.
     pub(super) fn hurry(&self) {
-        self.output.hurry();
-        let batches = &mut self.decisions().batches;
+        let decisions = &mut *self.decisions();
+        if !decisions.buffer.has_ready() {
+            self.output.hurry();
+        }
+        let batches = &mut decisions.batches;
         if !batches.has_ready() && batches.in_flight() == 0 && batches.flush_oldest() {
             self.work.notify_one();
         }

@@ -1,11 +1,9 @@
 //! What is asked of plugins, and what is answered, over real sockets.
 
-use std::io::{BufRead as _, BufReader};
 use std::thread;
 
 use serde_json::json;
 
-use super::super::openapi;
 use super::super::routes::ROUTES;
 use super::*;
 use crate::api::{Detail, ParkedLanes, Plugins, Swapped};
@@ -195,13 +193,9 @@ fn a_plugin_that_is_not_there_is_told_with_those_that_are() {
         (404, "there is no plugin `enrich`\nhint: there are `one`, `two`")
     );
     assert!(detail(&get_answer(address, "/api/v1/plugins/onne")).contains("did you mean `one`?"));
-    for request in ROUTES.iter().filter(|route| route.path.contains("{name}")) {
-        let path = request.path.replace("{name}", "none");
-        let answer = ask(
-            address,
-            &format!("{:?} {path}", request.method).to_uppercase().replace(&path.to_uppercase(), &path),
-            "",
-        );
+    for route in ROUTES.iter().filter(|route| route.path.contains("{name}")) {
+        let path = route.path.replace("{name}", "none");
+        let answer = ask(address, &format!("{} {path}", route.method.word().to_uppercase()), "");
         assert_eq!(answer.0, 404, "{path}");
         detail(&answer);
     }
@@ -213,10 +207,6 @@ fn a_plugin_that_is_not_there_is_told_with_those_that_are() {
     let answer = ask(address, "DELETE /api/v1/plugins/one", "");
     assert_eq!((answer.0, detail(&answer).as_str()), (405, "`/api/v1/plugins/one` does not answer DELETE"));
     assert_eq!(ask(address, "BREW /api/v1/plugins/one/pause", "").0, 405);
-}
-
-fn get_answer(address: SocketAddr, path: &str) -> Answer {
-    ask(address, &format!("GET {path}"), "")
 }
 
 #[test]
@@ -319,130 +309,4 @@ fn one_message_is_asked_for_by_its_place_or_by_its_key() {
     let answer = get_answer(address, "/api/v1/plugins/one/message?topic=a&partition=-1&offset=x");
     assert_eq!(detail(&answer), "`partition`: expected a whole number, at least `0`, found: `-1`");
     assert_eq!(get(address, "/api/v1/plugins/one/message?topic=%FF&partition=0&offset=0").0, 400);
-}
-
-/// The data of the next event.
-fn next_event(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Plugins {
-    let data = lines.map(Result::unwrap).find_map(|line| line.strip_prefix("data: ").map(str::to_owned));
-    serde_json::from_str(&data.unwrap()).unwrap()
-}
-
-fn listen(address: SocketAddr) -> std::io::Lines<BufReader<TcpStream>> {
-    let mut stream = connect(address);
-    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    BufReader::new(stream).lines()
-}
-
-#[test]
-fn who_listens_is_told_at_once_and_then_again_and_again() {
-    let (address, seats) = admin(None);
-    let mut lines = listen(address);
-    let head: Vec<_> = lines.by_ref().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
-    assert_eq!(head[0], "HTTP/1.1 200 OK");
-    assert!(head.iter().any(|line| line == "content-type: text/event-stream"), "{head:?}");
-    assert!(head.iter().any(|line| line == "cache-control: no-store"), "{head:?}");
-    assert_eq!(next_event(&mut lines).plugins[0].state, "starting");
-    seats[0].say(|_| Some(State::Running));
-    let running = std::iter::repeat_with(|| next_event(&mut lines))
-        .take(10)
-        .find(|all| all.plugins[0].state == "running");
-    assert!(running.is_some());
-}
-
-#[test]
-fn listeners_that_read_nothing_hold_up_nobody_and_there_are_only_so_many() {
-    let (address, _) = admin(None);
-    let mut silent: Vec<_> = (0..super::super::desk::LISTENERS_MAX).map(|_| listen(address)).collect();
-    // Each has been let in when its first line is there.
-    for lines in &mut silent {
-        assert_eq!(lines.next().unwrap().unwrap(), "HTTP/1.1 200 OK");
-    }
-    let answer = get_answer(address, "/api/v1/events");
-    assert_eq!((answer.0, answer.1.contains("retry-after: ")), (503, true));
-    assert!(detail(&answer).contains("64 listeners already"));
-    silent.pop();
-    let (mut lines, mut tries) = (listen(address), 0);
-    // The place is free when the host has seen that nobody is there any more, by the next second's event.
-    while lines.next().unwrap().unwrap() != "HTTP/1.1 200 OK" {
-        tries += 1;
-        assert!(tries < 200, "the place of a listener that is gone is not given to another");
-        thread::sleep(Duration::from_millis(50));
-        lines = listen(address);
-    }
-    next_event(&mut lines);
-}
-
-#[test]
-fn a_browser_without_the_token_gets_the_page_that_asks_for_it() {
-    let (address, _) = admin(Some("t"));
-    let answer = ask(address, "GET /", "Accept: text/html,*/*;q=0.8\r\n");
-    assert_eq!(answer.0, 401);
-    assert!(
-        answer.1.contains("content-type: text/html") && answer.1.contains("www-authenticate: bearer"),
-        "{}",
-        answer.1
-    );
-    assert!(answer.2.to_lowercase().contains("<!doctype html>"), "{}", answer.2);
-    detail(&ask(address, "GET /", ""));
-    detail(&ask(address, "GET /api/v1/plugins", "Accept: text/html\r\n"));
-    let answer = ask(address, "GET /", "Authorization: Bearer t\r\n");
-    assert_eq!((answer.0, answer.1.contains("content-type: text/html")), (200, true));
-}
-
-#[test]
-fn a_page_of_another_site_changes_nothing() {
-    let (address, seats) = admin(None);
-    let answer = ask(address, "POST /api/v1/plugins/one/pause", "Origin: http://evil.example\r\n");
-    assert_eq!((answer.0, seats[0].is_paused()), (403, false));
-    detail(&answer);
-    assert_eq!(ask(address, "GET /api/v1/plugins", "Origin: http://evil.example\r\n").0, 200);
-    // With a token nobody else's page can know it.
-    let (address, _) = admin(Some("t"));
-    let headers = "Origin: https://behind.a.proxy\r\nAuthorization: Bearer t\r\n";
-    assert_eq!(ask(address, "POST /api/v1/plugins/one/pause", headers).0, 200);
-}
-
-#[test]
-fn the_document_has_every_route_and_every_link_in_it_leads_somewhere() {
-    let (address, _) = admin(None);
-    let (status, body) = get(address, "/openapi.json");
-    assert_eq!(status, 200);
-    let document: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(document, openapi::write(false));
-    assert_eq!(document["openapi"], "3.1.0");
-    let mut ids: Vec<_> = ROUTES.iter().map(|route| route.id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    assert_eq!(ids.len(), ROUTES.len());
-    for route in ROUTES {
-        let operation = &document["paths"][route.path][format!("{:?}", route.method).to_lowercase()];
-        assert_eq!(operation["operationId"], route.id);
-        assert!(!operation["summary"].as_str().unwrap().is_empty());
-        for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            assert!(
-                !parameter["description"].as_str().unwrap().is_empty() && parameter["schema"].is_object()
-            );
-        }
-    }
-    let mut links = Vec::new();
-    gather_links(&document, &mut links);
-    assert!(links.len() > 40, "{}", links.len());
-    for link in links {
-        assert!(document.pointer(link.trim_start_matches('#')).is_some(), "{link}");
-    }
-    let guarded = openapi::write(true);
-    assert_eq!(guarded["security"], json!([{ "bearer": [] }]));
-    assert_eq!(guarded["paths"]["/healthz"]["get"]["security"], json!([]));
-    assert!(guarded["paths"]["/"]["get"]["responses"]["401"]["content"]["text/html"].is_object());
-}
-
-fn gather_links(value: &Value, links: &mut Vec<String>) {
-    match value {
-        Value::Object(object) => {
-            links.extend(object.get("$ref").and_then(Value::as_str).map(str::to_owned));
-            object.values().for_each(|value| gather_links(value, links));
-        }
-        Value::Array(items) => items.iter().for_each(|value| gather_links(value, links)),
-        _ => {}
-    }
 }

@@ -226,7 +226,7 @@ fn keys() -> impl Strategy<Value = String> {
 
 /// A budget as an object that a client may send.
 fn written(budget: &Budget) -> serde_json::Map<String, Value> {
-    let value = |(key, show): &(&str, fn(&Budget) -> String)| {
+    let value = |(key, show): &(&str, Show)| {
         let shown = show(budget);
         let value = match shown.parse::<u64>() {
             Ok(number) => json!(number),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::control::{Seat, lock};
+use super::{Seat, lock};
 use crate::api;
 use crate::config;
 use crate::config::patch::{self, Patched};
