@@ -22,6 +22,7 @@
 //! - `api`: what is asked of a running host, and that its answers are what its document says
 //! - `swap`: another component takes over under load, is tried first, and is rolled back when it does worse
 //! - `budgets`: budgets change while messages flow
+//! - `reload`: the config is read again while messages flow, all of it or nothing
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -46,6 +47,7 @@ mod outage;
 mod pace;
 mod progress;
 mod rebalance;
+mod reload;
 mod restart;
 mod shutdown;
 mod swap;

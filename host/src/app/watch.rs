@@ -223,3 +223,98 @@ impl News {
         self.came.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// How long a change may take to be said on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A watch of `files` in a folder of its own, that has said what was there before.
+    async fn watch(files: &[&str]) -> (tempfile::TempDir, Watch) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files.iter().filter(|file| !file.contains('/')) {
+            fs::write(folder.path().join(file), "before").unwrap();
+        }
+        let mut watch = Watch::files();
+        watch.look_after(files.iter().map(|file| folder.path().join(file)).collect());
+        says(&mut watch).await;
+        (folder, watch)
+    }
+
+    async fn says(watch: &mut Watch) {
+        tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap();
+    }
+
+    /// Nothing is said for longer than it takes to say something.
+    async fn says_nothing(watch: &mut Watch) {
+        assert!(tokio::time::timeout(QUIET * 3, watch.changed()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_is_followed_however_it_is_replaced() {
+        let (folder, mut watch) = watch(&["a", "b"]).await;
+        let (a, other) = (folder.path().join("a"), folder.path().join("other"));
+        says_nothing(&mut watch).await;
+        fs::write(&a, "written").unwrap();
+        says(&mut watch).await;
+        fs::write(&other, "renamed").unwrap();
+        fs::rename(&other, &a).unwrap();
+        says(&mut watch).await;
+        fs::remove_file(&a).unwrap();
+        says(&mut watch).await;
+        fs::hard_link(folder.path().join("b"), &a).unwrap();
+        says(&mut watch).await;
+        // A neighbour is nobody's business.
+        fs::write(&other, "elsewhere").unwrap();
+        says_nothing(&mut watch).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_still_written_is_waited_for() {
+        let (folder, mut watch) = watch(&["a"]).await;
+        let mut file = fs::File::create(folder.path().join("a")).unwrap();
+        for _ in 0..3 {
+            file.write_all(b"part").unwrap();
+            says_nothing(&mut watch).await;
+        }
+        drop(file);
+        says(&mut watch).await;
+    }
+
+    #[tokio::test]
+    async fn folders_that_come_later_and_links_that_turn_are_seen() {
+        let (folder, mut watch) = watch(&["here", "later/deep/a", "linked/a"]).await;
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("later/deep")).unwrap();
+        fs::write(at("later/deep/a"), "there").unwrap();
+        says(&mut watch).await;
+        fs::remove_dir_all(at("later")).unwrap();
+        says(&mut watch).await;
+        fs::create_dir_all(at("later/deep")).unwrap();
+        fs::write(at("later/deep/a"), "again").unwrap();
+        says(&mut watch).await;
+        // As a cluster replaces mounted settings: a link that everything goes through is turned.
+        for version in ["one", "two"] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("a"), version).unwrap();
+            symlink(at(version), at("turned")).unwrap();
+            fs::rename(at("turned"), at("linked")).unwrap();
+            says(&mut watch).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn other_files_may_come_to_matter_and_those_that_stay_are_not_said_again() {
+        let (folder, mut watch) = watch(&["a"]).await;
+        let files = ["a", "b"].map(|file| folder.path().join(file));
+        watch.look_after(files.to_vec());
+        says_nothing(&mut watch).await;
+        fs::write(&files[1], "new").unwrap();
+        says(&mut watch).await;
+    }
+}

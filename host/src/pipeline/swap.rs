@@ -85,14 +85,16 @@ impl Seat {
     ///
     /// # Errors
     ///
-    /// When another swap is under way or a version is being tried, or the component cannot be kept.
+    /// When a version is being tried, or the component cannot be kept.
     pub async fn prepare_file(
         self: &Arc<Self>,
         generation: Arc<Generation>,
         wasm: &[u8],
         by: &str,
     ) -> Result<Prepared, NoSwap> {
-        let (versions, turn) = (self.present_versions()?, self.take_turn()?);
+        let versions = self.present_versions()?;
+        // A swap that is under way ends soon, and whoever writes a file does not ask again.
+        let turn = self.swapping.clone().lock_owned().await;
         unless_on_trial(versions)?;
         self.keep_component(wasm)?;
         generation.warm(self.budget().concurrency).await;
