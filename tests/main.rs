@@ -24,6 +24,7 @@
 //! - `budgets`: budgets change while messages flow
 //! - `dashboard`: what operators see and do in a browser
 //! - `control_commands`: what an operator types at a running host
+//! - `reload`: the config is read again while messages flow, all of it or nothing
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -50,6 +51,7 @@ mod outage;
 mod pace;
 mod progress;
 mod rebalance;
+mod reload;
 mod restart;
 mod shutdown;
 mod swap;

@@ -55,11 +55,14 @@ pub enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the host until SIGINT or SIGTERM, then drain
+    /// Run the host until SIGINT or SIGTERM, then drain; SIGHUP reads the config again
     Run {
         /// The config file
         #[arg(short, long, value_name = "FILE", default_value = FILE_DEFAULT)]
         config: PathBuf,
+        /// Read the config again when it or a component's file changes
+        #[arg(long)]
+        watch: bool,
     },
     /// Report every problem of the config and its components at once; touches no network
     Check {
@@ -142,9 +145,9 @@ pub fn main() -> ExitCode {
 impl Cli {
     fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Run { config } => {
+            Command::Run { config, watch } => {
                 logs::start(self.log_format, logs::OF_RUN);
-                run::run(&config)?;
+                run::run(&config, watch)?;
             }
             Command::Check { config, json } => return check::check(&config, json),
             Command::Demo(args) => {

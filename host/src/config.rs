@@ -3,6 +3,7 @@
 
 mod budget;
 pub mod check;
+pub mod diff;
 pub mod env;
 mod failure;
 pub mod file;
@@ -38,7 +39,7 @@ pub struct Config {
 }
 
 /// `[host]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Where compiled code is kept; absolute, or relative to the working directory (already joined with the
     /// config file's folder).
@@ -48,7 +49,7 @@ pub struct Host {
 }
 
 /// `[admin]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Where to listen.
     pub listen: std::net::SocketAddr,
@@ -68,7 +69,7 @@ pub struct Kafka {
 }
 
 /// `[plugins.NAME]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
     /// The name in `[plugins.NAME]`: letters, digits, `-` and `_`.
     pub name: Arc<str>,

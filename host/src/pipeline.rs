@@ -14,6 +14,7 @@ mod shadow;
 mod shared;
 mod staff;
 mod swap;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod trial;

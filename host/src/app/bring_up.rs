@@ -1,13 +1,12 @@
-//! Brings each plugin up as soon as what it needs is there, and down when the end is asked for.
+//! Brings a plugin up as soon as what it needs is there.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::task::JoinSet;
 
-use crate::config::{self, Delivery};
+use crate::config::Delivery;
 use crate::edge::Output;
 use crate::kafka::{self, KafkaOutput, KafkaSource};
 use crate::pipeline::control::{Seat, State};
@@ -21,42 +20,24 @@ const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often what is missing is looked for again, and said again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Brings all plugins up, each on its own, and drains them together when the end is asked for.
-pub(super) async fn work(host: &config::Host, seats: &[Arc<Seat>], signal: Signal) {
-    let mut plugins = JoinSet::new();
-    for seat in seats {
-        let (seat, mut signal, data) = (seat.clone(), signal.clone(), host.data.clone());
-        plugins.spawn(async move {
-            let running = tokio::select! {
-                () = signal.wait() => None,
-                running = bring_up(&data, &seat) => Some(running),
-            };
-            let Some(running) = running else { return };
-            signal.wait().await;
-            running.drain().await;
-        });
-    }
-    while let Some(end) = plugins.join_next().await {
-        if let Err(error) = end {
-            tracing::error!(%error, "a plugin did not end in good order");
-        }
-    }
-}
-
-/// Tries until it works. Whatever is in the way is outside and may mend itself; until then the plugin is not ready
-/// and says why.
-async fn bring_up(data: &Path, seat: &Arc<Seat>) -> Running {
+/// Tries until it works; none when the plugin is dismissed before. Whatever is in the way is outside and may mend itself;
+/// until then the plugin is not ready and says why.
+pub(super) async fn bring_up(data: &Path, seat: &Arc<Seat>, dismissed: &mut Signal) -> Option<Running> {
     seat.say(|_| Some(State::Starting { reason: "asking Kafka for its topics".to_owned() }));
     loop {
+        // An attempt is not broken off: what it has begun would go on without anybody to end it.
         match try_bring_up(data, seat).await {
-            Ok(running) => return running,
+            Ok(running) => return Some(running),
             Err(trouble) => {
                 let reason = format!("{trouble:#}");
                 tracing::warn!(plugin = %seat.plugin.name, %reason, "the plugin cannot start yet");
                 seat.say(|_| Some(State::Starting { reason }));
             }
         }
-        tokio::time::sleep(RETRY_INTERVAL).await;
+        tokio::select! {
+            () = dismissed.wait() => return None,
+            () = tokio::time::sleep(RETRY_INTERVAL) => {}
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::give_up::{self, GivenUp};
 use super::shadow;
 use super::shared::Shared;
+use super::tap::{self, Turn};
 use crate::buffer::End;
 use crate::edge::{Ended, Receipts, Refused};
 use crate::failure::{Decision, decide};
@@ -16,6 +17,7 @@ use crate::run::{Run, RunMessage};
 pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receipts>> {
     let mut receipts = None;
     let is_transactional = shared.output.is_transactional();
+    let is_watched = shared.seat.tap().is_some();
     for (index, message) in run.messages.iter_mut().enumerate() {
         let Handling::Done(records) = &mut message.handling else { continue };
         if records.is_empty() && !is_transactional {
@@ -26,7 +28,9 @@ pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receip
             continue;
         }
         let receipt = receipts.get_or_insert_with(Receipts::new).receipt(index as u32);
-        let (mark, records) = (Some(message.delivery.mark()), std::mem::take(records));
+        // Whoever watches is shown them once Kafka has them.
+        let records = if is_watched { records.clone() } else { std::mem::take(records) };
+        let mark = Some(message.delivery.mark());
         shared.output.hand_over(Ended { mark, records, receipt }).await;
     }
     if is_transactional && receipts.is_some() {
@@ -81,15 +85,16 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     let version = run.version;
     let too_bad = version.compared.then(|| compare(shared, &run)).flatten();
     let mut decisions = shared.decisions();
-    for RunMessage { lane, mut delivery, handling, .. } in run.messages {
+    for RunMessage { lane, mut delivery, handling, handle_ns, .. } in run.messages {
         if version.on_trial && is_its_fault(&handling) {
             delivery.untried = true;
             decisions.settle(lane, delivery, End::GivenBack);
             continue;
         }
         let failure = match handling {
-            Handling::Done(_) => {
+            Handling::Done(records) => {
                 handled += 1;
+                tap::show(shared, &delivery, handle_ns, Turn::Handled(&records));
                 decisions.settle(lane, delivery, End::Finished);
                 continue;
             }
@@ -109,11 +114,16 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
         match decide(&failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {
             Decision::Retry(wait) => {
                 give_up::tell_retry(shared, &delivery, &failure, wait);
+                if shared.seat.tap().is_some() {
+                    let reason = &failure.to_string();
+                    tap::show(shared, &delivery, handle_ns, Turn::Again { reason, wait });
+                }
                 delivery.failed(failure.reason(), shared.now() + wait);
                 decisions.settle(lane, delivery, End::Retry);
             }
             Decision::GiveUp => {
-                given_up.push(GivenUp::new(lane, delivery, &failure, shared.plugin.failure.action));
+                let action = shared.plugin.failure.action;
+                given_up.push(GivenUp::new((lane, delivery), handle_ns, &failure, action));
             }
         }
     }
