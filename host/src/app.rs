@@ -17,7 +17,7 @@ use crate::config::check::Checked;
 use crate::config::problem::{Problem, Problems};
 use crate::pipeline::control::{Seat, Workshop};
 use crate::plugin::{Engine, Generation, Refusal, Shelf, digest_of};
-use crate::shutdown;
+use crate::{shutdown, telemetry};
 
 /// Runs the host until the first SIGINT or SIGTERM, then drains. The second signal ends the process at once.
 ///
@@ -40,15 +40,20 @@ pub fn run(checked: &Checked) -> anyhow::Result<()> {
         let admin = admin::start(settings, seats.clone())?;
         tracing::info!(address = %admin.address, "admin is listening");
     }
+    let telemetry = config.telemetry.as_ref().map(telemetry::start).transpose()?;
+    let (telemetry, spans) = telemetry.unzip();
     runtime.block_on(async {
         let (trigger, signal) = shutdown::channel();
         let signals = signals::listen(trigger)?;
         probe(checked, &seats, &generations).await?;
         drop(generations);
-        bring_up::work(&config.host, &seats, signal).await;
+        bring_up::work(&config.host, &seats, spans, signal).await;
         signals.abort();
         anyhow::Ok(())
     })?;
+    if let Some(telemetry) = telemetry {
+        telemetry.finish();
+    }
     // Whatever still runs has had its time; waiting for it here would have no bound.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())

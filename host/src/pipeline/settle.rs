@@ -5,15 +5,18 @@ use std::sync::Arc;
 use super::give_up::{self, GivenUp};
 use super::shadow;
 use super::shared::Shared;
+use super::traces::{self, Told};
 use crate::buffer::End;
 use crate::edge::{Ended, Receipts, Refused};
 use crate::failure::{Decision, decide};
 use crate::outcome::{Failure, Handling, Outcome, OutputRecord};
 use crate::run::{Run, RunMessage};
+use crate::spans::{self, Became};
 
 /// Hands over what a run came to. None when there is nothing to wait for. Outputs that may not go where they want to
 /// fail their message before anything of it is sent.
 pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receipts>> {
+    traces::begin(shared, run);
     let mut receipts = None;
     let is_transactional = shared.output.is_transactional();
     for (index, message) in run.messages.iter_mut().enumerate() {
@@ -25,6 +28,7 @@ pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receip
             message.handling = Handling::Failed(Failure::Reject { reason });
             continue;
         }
+        traces::hand_on(shared, &message.delivery, records);
         let receipt = receipts.get_or_insert_with(Receipts::new).receipt(index as u32);
         let (mark, records) = (Some(message.delivery.mark()), std::mem::take(records));
         shared.output.hand_over(Ended { mark, records, receipt }).await;
@@ -78,22 +82,29 @@ pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receip
 fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     let mut handled = 0;
     let mut given_up = Vec::new();
+    let mut told = Told::new(shared);
     let version = run.version;
     let too_bad = version.compared.then(|| compare(shared, &run)).flatten();
     let mut decisions = shared.decisions();
     for RunMessage { lane, mut delivery, handling, .. } in run.messages {
+        if let Handling::Failed(failure) = &handling {
+            spans::fail(&mut delivery, failure);
+        }
         if version.on_trial && is_its_fault(&handling) {
             delivery.untried = true;
+            told.end(&mut delivery, Became::GivenBack);
             decisions.settle(lane, delivery, End::GivenBack);
             continue;
         }
         let failure = match handling {
             Handling::Done(_) => {
                 handled += 1;
+                told.end(&mut delivery, Became::Outcome(Outcome::Handled));
                 decisions.settle(lane, delivery, End::Finished);
                 continue;
             }
             Handling::NotStarted => {
+                told.end(&mut delivery, Became::GivenBack);
                 decisions.settle(lane, delivery, End::GivenBack);
                 continue;
             }
@@ -109,6 +120,7 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
         match decide(&failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {
             Decision::Retry(wait) => {
                 give_up::tell_retry(shared, &delivery, &failure, wait);
+                told.end(&mut delivery, Became::Retried(wait));
                 delivery.failed(failure.reason(), shared.now() + wait);
                 decisions.settle(lane, delivery, End::Retry);
             }
@@ -127,6 +139,7 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     decisions.come_home(version.id);
     let has_ended = decisions.has_nothing_of(version.id);
     drop(decisions);
+    told.send();
     if has_ended {
         shared.versions.let_go(version.id);
     }
