@@ -7,12 +7,14 @@
 //! - `memory`: (g) resident memory, idle and under lag
 //! - `waiting`: (h) messages that wait, many at once
 //! - `failures`: (j) beside keys that fail, (k) batches, (l) progress out of order, (m) memory of parked messages
+//! - `live`: (n) the longest pause over a swap, (o) swaps all the time, (p) how soon a rate holds, (q) open dashboards
 //! - `bare` is the drain of (a), `ground` the broker with its topics and the hosts, `process` what the system says of
 //!   a process, `machine` where all of this ran, and `report` the table and the JSON
 
 mod bare;
 mod failures;
 mod ground;
+mod live;
 mod machine;
 mod memory;
 mod pace;
@@ -52,7 +54,7 @@ pub(crate) fn run(rows: &Rows) {
     if ["a", "b", "c", "i"].iter().any(|row| rows.want(row)) {
         throughput::measure(&ground, rows, &mut report);
     }
-    let rest: [(&str, Measure); 9] = [
+    let rest: [(&str, Measure); 13] = [
         ("d", stages::measure),
         ("e", pace::measure),
         ("f", start::measure),
@@ -62,6 +64,10 @@ pub(crate) fn run(rows: &Rows) {
         ("k", failures::batches),
         ("l", failures::progress_map),
         ("m", failures::parked),
+        ("n", live::gap),
+        ("o", live::swapping),
+        ("p", live::patch),
+        ("q", live::watched),
     ];
     for (row, measure) in rest {
         if rows.want(row) {

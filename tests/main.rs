@@ -20,6 +20,8 @@
 //! - `outage`: brokers and topics that are not there, and come back
 //! - `dead_letters`: messages that were given up are listed, shown and sent back
 //! - `api`: what is asked of a running host, and that its answers are what its document says
+//! - `swap`: another component takes over under load, is tried first, and is rolled back when it does worse
+//! - `budgets`: budgets change while messages flow
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -29,6 +31,7 @@
 mod api;
 mod backpressure;
 mod batches;
+mod budgets;
 mod commands;
 mod crash;
 mod dead_letters;
@@ -45,6 +48,7 @@ mod progress;
 mod rebalance;
 mod restart;
 mod shutdown;
+mod swap;
 mod tidy;
 mod unruly;
 mod way;

@@ -126,7 +126,7 @@ fn buffer(config: &Config) -> [f64; 3] {
         while buffer.has_ready() {
             let mut run = Vec::with_capacity(RUN_MESSAGES_MAX);
             let began = Instant::now();
-            buffer.take(RUN_MESSAGES_MAX, &mut run);
+            buffer.take(RUN_MESSAGES_MAX, &mut run, |_| true);
             let taken = Instant::now();
             for message in run {
                 buffer.settle(message.lane, message.delivery, End::Finished);

@@ -6,7 +6,6 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -162,8 +161,8 @@ impl Host {
     }
 
     /// The status and body of what the admin side answers to a request; `headers` are lines, each with its end.
-    pub(crate) fn ask(&self, request: &str, headers: &str, body: &str) -> (u16, String) {
-        ask(&self.admin, request, headers, body).unwrap_or_default()
+    pub(crate) fn ask(&self, request: &str, headers: &str, body: impl AsRef<[u8]>) -> (u16, String) {
+        ask(&self.admin, request, headers, body.as_ref()).unwrap_or_default()
     }
 
     /// Where the admin side listens.
@@ -232,18 +231,15 @@ impl Drop for Host {
 }
 
 fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    ask(address, &format!("GET {path}"), "", "")
+    ask(address, &format!("GET {path}"), "", b"")
 }
 
-fn ask(address: &str, request: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+fn ask(address: &str, request: &str, headers: &str, body: &[u8]) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    let length = body.len();
-    write!(
-        stream,
-        "{request} HTTP/1.1\r\nHost: host\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-    )
-    .ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let head = format!("{request} HTTP/1.1\r\nHost: host\r\nConnection: close\r\n{length}{headers}\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
     let mut response = String::new();
     stream.read_to_string(&mut response).ok()?;
     let (head, body) = response.split_once("\r\n\r\n")?;

@@ -2,6 +2,7 @@
 //! its own.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,8 @@ pub(super) struct Recent {
 /// The samples of one plugin.
 #[derive(Debug, Default)]
 pub(super) struct Window {
+    /// The counters that were looked at: a plugin that goes and comes again counts anew.
+    of: Option<Arc<PluginMetrics>>,
     samples: VecDeque<Sample>,
     ground: Option<(Ground, Instant)>,
 }
@@ -62,6 +65,9 @@ pub(super) struct Window {
 impl Window {
     /// Looks at the counters at `now`, and says what the window tells by now.
     pub(super) fn look(&mut self, seat: &Seat, now: Instant) -> Recent {
+        if !self.of.as_ref().is_some_and(|metrics| Arc::ptr_eq(metrics, &seat.metrics)) {
+            *self = Self { of: Some(seat.metrics.clone()), ..Self::default() };
+        }
         let sample = Sample::take(&seat.metrics, now);
         let ground = Ground {
             budget: seat.budget(),

@@ -1,83 +1,27 @@
 //! What others may see of a plugin at work, and ask of it.
 
+mod lanes;
+mod state;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-use super::give_up::{self, GivenUp};
 use super::shared::Shared;
 pub use super::swap::Workshop;
 use super::versions::{Origin, Placed, Versions};
 use crate::api;
-use crate::buffer::ParkedLane;
 use crate::config;
 use crate::message::Position;
 use crate::metrics::PluginMetrics;
 use crate::plugin::{Generation, Kept};
+pub use lanes::Which;
+pub use state::State;
 
 /// Most changes that are remembered, to be shown.
 const CHANGES_MAX: usize = 100;
-
-/// What a plugin is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its component is being loaded, or the topics it needs are being waited for.
-    Starting {
-        /// What it waits for, and how to mend it.
-        reason: String,
-    },
-    /// It waits for its consumer group to give it partitions.
-    Joining {
-        /// What is in the way, if anything is.
-        trouble: Option<String>,
-    },
-    /// It handles messages.
-    Running,
-    /// It handles messages, but something outside is in the way.
-    Troubled {
-        /// What.
-        trouble: String,
-    },
-    /// It finishes what is in flight and ends.
-    Draining,
-}
-
-impl State {
-    /// The state's word in the API.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Starting { .. } => "starting",
-            Self::Joining { .. } => "joining",
-            Self::Running => "running",
-            Self::Troubled { .. } => "troubled",
-            Self::Draining => "draining",
-        }
-    }
-
-    /// Why the plugin is not ready; none when it is.
-    pub fn not_ready(&self) -> Option<String> {
-        match self {
-            Self::Running => None,
-            Self::Starting { reason } => Some(reason.clone()),
-            Self::Joining { trouble: None } => {
-                Some("waiting for the consumer group to assign partitions".to_owned())
-            }
-            Self::Joining { trouble: Some(trouble) } | Self::Troubled { trouble } => Some(trouble.clone()),
-            Self::Draining => Some("draining".to_owned()),
-        }
-    }
-}
-
-/// Which parked lanes are meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// All.
-    All,
-    /// Those whose first message stands here.
-    At(Vec<Position>),
-}
 
 /// Which message is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,50 +188,6 @@ impl Seat {
         self.note("resumed".to_owned(), by);
     }
 
-    /// The lanes that are parked, and why.
-    pub fn parked(&self) -> Vec<ParkedLane> {
-        self.way().map_or_else(Vec::new, |way| way.decisions().buffer.parked().collect())
-    }
-
-    /// Lets parked lanes go on: their first message is tried again as if it had just come. Returns how many.
-    pub fn release(&self, which: &Which, by: &str) -> usize {
-        let Some(way) = self.way() else { return 0 };
-        let mut decisions = way.decisions();
-        let meant: Vec<ParkedLane> = decisions.buffer.parked().filter(|lane| which.means(lane)).collect();
-        let released = meant.iter().filter(|lane| decisions.buffer.release(lane.lane)).count();
-        way.changed(&mut decisions);
-        drop(decisions);
-        way.look_up();
-        if released > 0 {
-            self.note(format!("released {released} parked lanes"), by);
-        }
-        released
-    }
-
-    /// Gives up the first message of parked lanes; the lanes go on behind it. Returns how many.
-    pub fn skip(&self, which: &Which, by: &str) -> usize {
-        let (Some(way), Ok(workshop)) = (self.way(), self.workshop()) else { return 0 };
-        let mut decisions = way.decisions();
-        let meant: Vec<ParkedLane> = decisions.buffer.parked().filter(|lane| which.means(lane)).collect();
-        let mut skipped = Vec::new();
-        for lane in meant {
-            if let Some(delivery) = decisions.buffer.take_parked(lane.lane) {
-                skipped.push(GivenUp::skipped(lane.lane, delivery, lane.reason));
-            }
-        }
-        way.changed(&mut decisions);
-        drop(decisions);
-        let count = skipped.len();
-        // Their ends may have to wait for Kafka, which is waited for where plugins work.
-        let _entered = workshop.runtime.enter();
-        skipped.into_iter().for_each(|message| give_up::conclude(&way, message));
-        way.look_up();
-        if count > 0 {
-            self.note(format!("skipped the first messages of {count} parked lanes"), by);
-        }
-        count
-    }
-
     /// Which component runs, and why that one; none before there is one.
     pub fn component(&self) -> Option<api::Component> {
         self.versions().map(|versions| versions.component())
@@ -376,15 +276,6 @@ impl Seat {
 
     pub(super) fn way(&self) -> Option<Arc<Shared>> {
         self.way.get()?.upgrade()
-    }
-}
-
-impl Which {
-    fn means(&self, lane: &ParkedLane) -> bool {
-        match self {
-            Self::All => true,
-            Self::At(positions) => positions.contains(&lane.position),
-        }
     }
 }
 

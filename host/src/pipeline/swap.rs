@@ -164,7 +164,8 @@ impl Seat {
             )));
         }
         let is_trial = wish.how.canary.is_some() || wish.how.shadow;
-        let generation = self.load(&wasm, wish.how.shadow).await?;
+        let wasm = Arc::new(wasm);
+        let generation = self.load(wasm.clone(), wish.how.shadow).await?;
         let new_imports = generation.imports_beyond(&versions.active().stable);
         if !new_imports.is_empty() && !wish.how.accept_new_imports {
             let names = new_imports.join("`, `");
@@ -205,8 +206,8 @@ impl Seat {
     }
 
     /// Compiles and checks a component where a thread may be held.
-    async fn load(self: &Arc<Self>, wasm: &[u8], is_shadow: bool) -> Result<Arc<Generation>, NoSwap> {
-        let (seat, wasm) = (self.clone(), wasm.to_vec());
+    async fn load(self: &Arc<Self>, wasm: Arc<Vec<u8>>, is_shadow: bool) -> Result<Arc<Generation>, NoSwap> {
+        let seat = self.clone();
         let load = move || {
             let workshop = seat.workshop()?;
             let plugin = config::Plugin { budget: seat.budget(), ..(*seat.plugin).clone() };

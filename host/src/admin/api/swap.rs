@@ -68,6 +68,10 @@ pub(in crate::admin) async fn component(
     let swap = tokio::spawn(async move {
         let end = seat.swap(wasm, how, &by).await;
         drop(permit);
+        if let (false, Err(NoSwap::Busy(why) | NoSwap::Failed(why))) = (wait, &end) {
+            // What is refused shows in `last_swap`; of this nobody else hears.
+            tracing::warn!(plugin = %seat.plugin.name, by, why, "a component was not put in");
+        }
         end
     });
     if !wait {

@@ -1,7 +1,6 @@
 //! What the window tells of made-up seconds.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::*;
 use crate::config::check;
@@ -104,4 +103,14 @@ fn the_window_is_bounded_whatever_the_clock_does() {
     // A clock that goes back is no reason to fail.
     window.look(&seat, after(first, 100));
     assert_eq!(window.look(&seat, first).handled_per_second, 0.0);
+}
+
+#[test]
+fn a_plugin_that_goes_and_comes_again_begins_anew() {
+    let (old, new, mut window, first) = (seat(), seat(), Window::default(), Instant::now());
+    second(&old, 30, 400);
+    window.look(&old, first);
+    second(&old, 30, 400);
+    assert_eq!(window.look(&old, after(first, 1)).handled_per_second, 30.0);
+    assert_eq!(window.look(&new, after(first, 2)), Recent::default());
 }
