@@ -22,6 +22,7 @@
 //! - `api`: what is asked of a running host, and that its answers are what its document says
 //! - `swap`: another component takes over under load, is tried first, and is rolled back when it does worse
 //! - `budgets`: budgets change while messages flow
+//! - `tracing`: traces go on through messages, and what is told of them
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -50,6 +51,7 @@ mod restart;
 mod shutdown;
 mod swap;
 mod tidy;
+mod tracing;
 mod unruly;
 mod way;
 mod world;
