@@ -1,3 +1,5 @@
+//! What is told of an attempt, and what is not.
+
 use super::*;
 use crate::ack::{Delivered, Partition};
 use crate::message::{Batch, HeaderRef};
