@@ -25,6 +25,7 @@
 //! - `dashboard`: what operators see and do in a browser
 //! - `control_commands`: what an operator types at a running host
 //! - `reload`: the config is read again while messages flow, all of it or nothing
+//! - `tracing`: traces go on through messages, and what is told of them
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -56,6 +57,7 @@ mod restart;
 mod shutdown;
 mod swap;
 mod tidy;
+mod tracing;
 mod unruly;
 mod way;
 mod world;

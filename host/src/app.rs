@@ -22,7 +22,7 @@ use crate::config;
 use crate::config::check::{self, Checked};
 use crate::pipeline::control::Workshop;
 use crate::plugin::{Engine, Shelf};
-use crate::shutdown;
+use crate::{shutdown, telemetry};
 use live::{Live, Manner};
 use watch::Watch;
 
@@ -37,14 +37,17 @@ const RELOADS_WAITING_MAX: usize = 1;
 /// `Problems` when a component cannot be a plugin; anything else is the host's or the machine's fault. A broker that
 /// cannot be reached is no error: it is waited for.
 pub fn run(checked: Checked, watch: bool) -> anyhow::Result<()> {
-    let file = checked.config.file.clone();
+    let config = &checked.config;
+    let telemetry = config.telemetry.as_ref().map(telemetry::start).transpose()?;
+    let (telemetry, spans) = telemetry.unzip();
+    let file = config.file.clone();
     let manner = Manner {
         read: Arc::new(move || check::survey(&file)),
         each_alone: false,
+        spans,
         tap: None,
         tell: Box::new(live::log),
     };
-    let config = &checked.config;
     let runtime = runtime(config.host.threads)?;
     let (trigger, end) = shutdown::channel();
     let workshop = workshop(config, runtime.handle().clone())?;
@@ -67,6 +70,9 @@ pub fn run(checked: Checked, watch: bool) -> anyhow::Result<()> {
         signals.abort();
         anyhow::Ok(())
     })?;
+    if let Some(telemetry) = telemetry {
+        telemetry.finish();
+    }
     // Whatever still runs has had its time; waiting for it here would have no bound.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())

@@ -16,6 +16,7 @@ pub mod patch;
 mod plugin;
 pub mod problem;
 pub mod schema;
+mod telemetry;
 pub mod tree;
 pub mod units;
 pub mod value;
@@ -34,6 +35,8 @@ pub struct Config {
     pub host: Host,
     /// The admin listener; none when `listen = ""`.
     pub admin: Option<Admin>,
+    /// The collector of spans; none when `otlp` is absent or empty.
+    pub telemetry: Option<Telemetry>,
     /// The plugins, in the order of their names.
     pub plugins: Vec<Plugin>,
 }
@@ -55,6 +58,21 @@ pub struct Admin {
     pub listen: std::net::SocketAddr,
     /// The bearer token; none when no token is asked for (loopback only).
     pub token: Option<String>,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// Where spans are posted.
+    pub url: String,
+    /// Names and values of headers that the collector wants; good ones.
+    pub headers: BTreeMap<String, String>,
+    /// Which part of the traces that begin here is recorded, from 0 to 1.
+    pub sample: f64,
+    /// What the collector is told that this host is.
+    pub service: String,
+    /// Whether keys of messages are shown.
+    pub keys: bool,
 }
 
 /// One cluster, as one plugin uses it: `[kafka]` overlaid with `[plugins.NAME.kafka]`.

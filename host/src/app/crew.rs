@@ -2,20 +2,19 @@
 //! or when the plugin is dismissed before that.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::bring_up::bring_up;
+use super::bring_up::{Common, bring_up};
 use crate::pipeline::control::Seat;
 use crate::shutdown::{self, Signal, Trigger};
 
 /// Who is at work.
 #[derive(Debug)]
 pub(super) struct Crew {
-    data: PathBuf,
+    common: Common,
     /// The end of all.
     end: Signal,
     members: BTreeMap<Arc<str>, Member>,
@@ -30,9 +29,9 @@ struct Member {
 }
 
 impl Crew {
-    /// Nobody is at work yet. What plugins keep lies in `data`.
-    pub(super) fn new(data: PathBuf, end: Signal) -> Self {
-        Self { data, end, members: BTreeMap::new(), tasks: JoinSet::new() }
+    /// Nobody is at work yet.
+    pub(super) fn new(common: Common, end: Signal) -> Self {
+        Self { common, end, members: BTreeMap::new(), tasks: JoinSet::new() }
     }
 
     /// Brings a plugin up, as soon as what it needs is there.
@@ -42,13 +41,13 @@ impl Crew {
         }
         let ((dismiss, mut dismissed), (here, gone)) = (shutdown::channel(), oneshot::channel::<()>());
         self.members.insert(seat.plugin.name.clone(), Member { dismiss, gone });
-        let (mut end, data) = (self.end.clone(), self.data.clone());
+        let (mut end, common) = (self.end.clone(), self.common.clone());
         self.tasks.spawn(async move {
             let _here = here;
             let running = tokio::select! {
                 // The process ends: what has begun ends with it.
                 () = end.wait() => return,
-                running = bring_up(&data, &seat, &mut dismissed) => running,
+                running = bring_up(&common, &seat, &mut dismissed) => running,
             };
             let Some(running) = running else { return };
             tokio::select! {

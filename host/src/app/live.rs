@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::bring_up::Common;
 use super::crew::Crew;
 use super::watch::Watch;
 use crate::config::check::{Checked, Survey};
@@ -18,6 +19,7 @@ use crate::config::{self, Config};
 use crate::pipeline::control::{Roster, Seat, State, Tap, Workshop};
 use crate::plugin::Room;
 use crate::shutdown::Signal;
+use crate::spans::Queue;
 pub(super) use report::{Reloaded, log};
 
 /// Who asks for a reload when a file has changed.
@@ -29,6 +31,8 @@ pub(super) struct Manner {
     pub(super) read: Arc<dyn Fn() -> Survey + Send + Sync>,
     /// A component that cannot run holds up its own plugin and no other.
     pub(super) each_alone: bool,
+    /// Where spans go, if somewhere.
+    pub(super) spans: Option<Queue>,
     /// Sees every message.
     pub(super) tap: Option<Arc<dyn Tap>>,
     /// Tells how a reload ended.
@@ -50,7 +54,8 @@ pub(super) struct Live {
 impl Live {
     /// Nothing runs yet; every plugin of `config` has its seat.
     pub(super) fn new(config: &Config, workshop: Workshop, manner: Manner, end: Signal) -> Self {
-        let crew = Crew::new(config.host.data.clone(), end);
+        let common = Common { data: config.host.data.clone(), spans: manner.spans.clone() };
+        let crew = Crew::new(common, end);
         let live = Self {
             roster: Roster::new(workshop.engine.room(), Vec::new()),
             manner,

@@ -151,7 +151,7 @@ fn framed(what: &str, detail: &str) -> String {
 
 /// What to say when the host has no plugin of this name.
 fn unknown_plugin(client: &Client, name: &str) -> Option<Usage> {
-    let api::Plugins { plugins } = client.plugins().ok()?;
+    let api::Plugins { plugins, .. } = client.plugins().ok()?;
     if plugins.iter().any(|plugin| plugin.name == name) {
         return None;
     }

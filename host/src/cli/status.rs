@@ -60,12 +60,14 @@ fn all(client: &Client, json: bool) -> anyhow::Result<()> {
     if json {
         return logs::print_json(&client.plugins::<Value>()?);
     }
-    let api::Plugins { plugins } = client.plugins()?;
+    let api::Plugins { plugins, reload } = client.plugins()?;
     if plugins.is_empty() {
         logs::say(&format!("the host at `{}` has no plugins", client.target().url));
         return Ok(());
     }
-    logs::print(&list::list(&plugins, logs::terminal_width()).join("\n"))
+    let mut lines = list::list(&plugins, logs::terminal_width());
+    lines.extend(reload.iter().flat_map(list::reload));
+    logs::print(&lines.join("\n"))
 }
 
 fn one(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ pub(super) fn plugin(name: &str) -> Plugin {
         name: name.to_owned(),
         state: "running".to_owned(),
         reason: None,
+        paused: false,
         digest: format!("sha256:3f2a9c01{:056}", 0),
         component: Component {
             source: "config".to_owned(),

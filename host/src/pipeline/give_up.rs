@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::settle;
 use super::shared::Shared;
 use super::tap::{self, Turn};
+use super::traces::{self, Told};
 use crate::ack::Delivery;
 use crate::buffer::End;
 use crate::config::Action;
@@ -14,6 +15,7 @@ use crate::edge::{Ended, Receipts, Refused};
 use crate::outcome::{Failure, Outcome, OutputRecord};
 use crate::plugin::Worker;
 use crate::run::LaneId;
+use crate::spans::Became;
 
 /// The first wait after a dead letter could not be written; it doubles.
 const WRITE_BACKOFF: Duration = Duration::from_millis(100);
@@ -104,7 +106,10 @@ pub(super) async fn last_word(shared: &Arc<Shared>, worker: &mut Worker, mut mes
     let said = worker.handle_failed(&message.delivery, &message.reason).await;
     shared.landed();
     match said.and_then(|records| settle::allowed(shared, &records).map(|()| records)) {
-        Ok(records) => message.last_words = records,
+        Ok(mut records) => {
+            traces::hand_on(shared, &message.delivery, &mut records);
+            message.last_words = records;
+        }
         Err(error) => message.last_word_failed(shared, error),
     }
     // In a transaction they become final with the message's end, or not at all.
@@ -164,7 +169,10 @@ pub(super) fn conclude(shared: &Arc<Shared>, message: GivenUp) {
     });
 }
 
-fn finish(shared: &Shared, lane: LaneId, delivery: Delivery, end: End, outcome: Option<Outcome>) {
+fn finish(shared: &Shared, lane: LaneId, mut delivery: Delivery, end: End, outcome: Option<Outcome>) {
+    let mut told = Told::new(shared);
+    told.end(&mut delivery, outcome.map_or(Became::GivenBack, Became::Outcome));
+    told.send();
     let mut decisions = shared.decisions();
     decisions.settle(lane, delivery, end);
     if let Some(outcome) = outcome {

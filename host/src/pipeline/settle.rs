@@ -6,15 +6,18 @@ use super::give_up::{self, GivenUp};
 use super::shadow;
 use super::shared::Shared;
 use super::tap::{self, Turn};
+use super::traces::{self, Told};
 use crate::buffer::End;
 use crate::edge::{Ended, Receipts, Refused};
 use crate::failure::{Decision, decide};
 use crate::outcome::{Failure, Handling, Outcome, OutputRecord};
 use crate::run::{Run, RunMessage};
+use crate::spans::{self, Became};
 
 /// Hands over what a run came to. None when there is nothing to wait for. Outputs that may not go where they want to
 /// fail their message before anything of it is sent.
 pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receipts>> {
+    traces::begin(shared, run);
     let mut receipts = None;
     let is_transactional = shared.output.is_transactional();
     let is_watched = shared.seat.tap().is_some();
@@ -27,6 +30,7 @@ pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receip
             message.handling = Handling::Failed(Failure::Reject { reason });
             continue;
         }
+        traces::hand_on(shared, &message.delivery, records);
         let receipt = receipts.get_or_insert_with(Receipts::new).receipt(index as u32);
         // Whoever watches is shown them once Kafka has them.
         let records = if is_watched { records.clone() } else { std::mem::take(records) };
@@ -82,12 +86,17 @@ pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receip
 fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     let mut handled = 0;
     let mut given_up = Vec::new();
+    let mut told = Told::new(shared);
     let version = run.version;
     let too_bad = version.compared.then(|| compare(shared, &run)).flatten();
     let mut decisions = shared.decisions();
     for RunMessage { lane, mut delivery, handling, handle_ns, .. } in run.messages {
+        if let Handling::Failed(failure) = &handling {
+            spans::fail(&mut delivery, failure);
+        }
         if version.on_trial && is_its_fault(&handling) {
             delivery.untried = true;
+            told.end(&mut delivery, Became::GivenBack);
             decisions.settle(lane, delivery, End::GivenBack);
             continue;
         }
@@ -95,10 +104,12 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
             Handling::Done(records) => {
                 handled += 1;
                 tap::show(shared, &delivery, handle_ns, Turn::Handled(&records));
+                told.end(&mut delivery, Became::Outcome(Outcome::Handled));
                 decisions.settle(lane, delivery, End::Finished);
                 continue;
             }
             Handling::NotStarted => {
+                told.end(&mut delivery, Became::GivenBack);
                 decisions.settle(lane, delivery, End::GivenBack);
                 continue;
             }
@@ -118,6 +129,7 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
                     let reason = &failure.to_string();
                     tap::show(shared, &delivery, handle_ns, Turn::Again { reason, wait });
                 }
+                told.end(&mut delivery, Became::Retried(wait));
                 delivery.failed(failure.reason(), shared.now() + wait);
                 decisions.settle(lane, delivery, End::Retry);
             }
@@ -137,6 +149,7 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     decisions.come_home(version.id);
     let has_ended = decisions.has_nothing_of(version.id);
     drop(decisions);
+    told.send();
     if has_ended {
         shared.versions.let_go(version.id);
     }

@@ -16,6 +16,7 @@ use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
 use crate::plugin::{Generation, Kind};
 use crate::run::{HeldUp, RUN_MESSAGES_MAX, Run};
+use crate::spans::Spans;
 
 use super::control::{Seat, State};
 use super::decisions::Decisions;
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) plugin: Arc<config::Plugin>,
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) output: Arc<dyn Output>,
+    /// Where spans go; none when there is no collector.
+    pub(super) spans: Option<Spans>,
     /// Given to every run; once set, nothing that has not begun begins.
     pub(super) stopping: Arc<AtomicBool>,
     /// Only who holds it waits for work or for a permit, so each is given to one worker, in the order in which
@@ -92,7 +95,7 @@ impl Shared {
     pub(super) fn new(
         seat: Arc<Seat>,
         bell: Arc<Bell>,
-        output: Arc<dyn Output>,
+        (output, spans): (Arc<dyn Output>, Option<Spans>),
         versions: Arc<Versions>,
     ) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
@@ -101,6 +104,7 @@ impl Shared {
             seat,
             metrics,
             output,
+            spans,
             stopping: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             work: Notify::new(),

@@ -114,6 +114,7 @@ impl Stage {
             source: Box::new(source),
             output: Arc::new(output),
             timer: Timer::Precise,
+            spans: None,
         };
         let running = pipeline::start(parts, self.runtime.handle())?;
         let mut began = None;

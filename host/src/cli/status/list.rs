@@ -4,7 +4,7 @@ use super::super::figures;
 use super::super::table::{self, Column, Kind};
 use super::super::words::{harmless, one_line};
 use super::trial;
-use crate::api::Plugin;
+use crate::api::{Plugin, Reload};
 
 /// The columns. In a terminal of 80 most names leave room for all of them.
 pub(in super::super) const COLUMNS: [Column; 10] = [
@@ -33,6 +33,21 @@ pub(super) fn list(plugins: &[Plugin], room: Option<usize>) -> Vec<String> {
     if !remarks.is_empty() {
         lines.push(String::new());
         lines.extend(remarks);
+    }
+    lines
+}
+
+/// What is to be known of the last reload of the config: that it was refused, or what of it only a restart would heed.
+pub(super) fn reload(reload: &Reload) -> Vec<String> {
+    let mut lines = Vec::new();
+    if reload.result == "refused" {
+        let (at, by) = (harmless(&reload.at), harmless(&reload.by));
+        lines.push(format!("the config was read again at {at} by {by} and refused; what was before goes on"));
+        lines.extend(reload.problems.iter().map(|problem| format!("  {}", one_line(problem))));
+    }
+    lines.extend(reload.ignored.iter().map(|what| format!("needs a restart: {}", one_line(what))));
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
     }
     lines
 }

@@ -159,7 +159,7 @@ impl View {
     }
 
     /// Takes what the host says. A page that is open is asked for anew.
-    pub(super) fn plugins(&mut self, Plugins { plugins }: Plugins, now: Instant) -> Next {
+    pub(super) fn plugins(&mut self, Plugins { plugins, .. }: Plugins, now: Instant) -> Next {
         (self.heard, self.gone) = (now, None);
         self.past.retain(|name, _| plugins.iter().any(|plugin| plugin.name == *name));
         for plugin in &plugins {
@@ -293,7 +293,7 @@ impl View {
 
     fn ask_pause(&mut self) {
         let Some(plugin) = self.plugins.get(self.selected()) else { return };
-        let pause = plugin.state != "paused";
+        let pause = !plugin.paused;
         let question = match pause {
             true => {
                 format!("pause `{}`? it keeps its partitions, and finishes what is in flight", plugin.name)
@@ -353,7 +353,7 @@ mod tests {
 
     fn hear(view: &mut View, names: &[&str]) -> Next {
         let plugins = names.iter().map(|name| plugin(name)).collect();
-        view.plugins(Plugins { plugins }, Instant::now())
+        view.plugins(Plugins { plugins, reload: None }, Instant::now())
     }
 
     fn press(view: &mut View, keys: &[KeyCode]) -> Next {

@@ -20,7 +20,7 @@ fn view() -> View {
         busy.lag = Some(1_000_000 - second);
         busy.advice = vec![Advice { about: "lag".to_owned(), text: "gone in 6 min".to_owned() }];
         busy.trial = Some(trial("canary"));
-        view.plugins(Plugins { plugins: vec![busy, plugin("score")] }, Instant::now());
+        view.plugins(Plugins { plugins: vec![busy, plugin("score")], reload: None }, Instant::now());
     }
     view
 }
@@ -100,7 +100,10 @@ fn no_color_is_obeyed() {
 fn the_selected_row_is_on_the_screen_however_many_there_are() {
     let mut view = View::new("http://h".to_owned(), Instant::now());
     let names: Vec<String> = (0..100).map(|number| format!("plugin-{number:02}")).collect();
-    view.plugins(Plugins { plugins: names.iter().map(|name| plugin(name)).collect() }, Instant::now());
+    view.plugins(
+        Plugins { plugins: names.iter().map(|name| plugin(name)).collect(), reload: None },
+        Instant::now(),
+    );
     for _ in 0..70 {
         press(&mut view, KeyCode::Down);
     }
