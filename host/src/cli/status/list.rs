@@ -134,8 +134,8 @@ mod tests {
         assert!(lines[..3].iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
         assert!(lines[2].starts_with("mail-cus"), "{lines:#?}");
         assert_eq!(lines[5], format!("{}: the broker is away \\u{{1b}}[31m", huge.name));
-        let narrow = list(&[busy(), huge.clone()], Some(60));
-        assert!(narrow[..2].iter().all(|line| line.chars().count() <= 60), "{narrow:#?}");
+        let narrow = list(&[busy(), huge.clone()], Some(64));
+        assert!(narrow[..2].iter().all(|line| line.chars().count() <= 64), "{narrow:#?}");
         assert!(narrow[1].contains(" 11/s ") && narrow[1].ends_with(" 3"), "{narrow:#?}");
         let wide = list(&[huge.clone()], None);
         assert!(wide[1].starts_with(&huge.name) && wide[1].ends_with("3f2a9c01"), "{wide:#?}");
