@@ -50,6 +50,9 @@ pub fn diff(old: &Config, new: &Config) -> Difference {
     if old.admin != new.admin {
         ignored.push("[admin]");
     }
+    if old.telemetry != new.telemetry {
+        ignored.push("[telemetry]");
+    }
     Difference { plugins: names.map(change).collect(), ignored }
 }
 

@@ -134,6 +134,7 @@ impl Live {
         // What only a restart heeds is told each time until then.
         now.host.clone_from(&self.now.host);
         now.admin.clone_from(&self.now.admin);
+        now.telemetry.clone_from(&self.now.telemetry);
         for (name, problems) in faults {
             let before = self.now.plugins.iter().find(|plugin| plugin.name == name);
             let at = now.plugins.iter().position(|plugin| plugin.name == name);
