@@ -9,6 +9,7 @@ mod decisions;
 mod give_up;
 mod hands;
 mod intake;
+mod rescue;
 mod settle;
 mod shadow;
 mod shared;

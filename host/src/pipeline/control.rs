@@ -170,6 +170,7 @@ impl Seat {
         }
         if let Some(way) = self.way() {
             way.decisions().batches.flush_all();
+            way.take_back();
             way.look_up();
         }
         self.note("paused".to_owned(), by);
