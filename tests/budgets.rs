@@ -1,6 +1,8 @@
 //! Budgets change while messages flow, and hold at once for all that has not started. Starts are measured from outside, by
 //! the times that the guest `stamp` puts into its outputs.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::Value;
 
 use crate::world::host::{Host, Site, section};
@@ -23,13 +25,12 @@ fn a_rate_is_raised_lifted_and_lowered_while_messages_flow() {
     let (from, to) = (Kafka::unique("rates"), Kafka::unique("rates-out"));
     kafka.create_topic(&from, 4);
     kafka.create_topic(&to, 1);
-    kafka.produce(&from, (0..60_000).map(|i| (i.to_string(), "x")));
+    kafka.produce(&from, (0..400_000).map(|i| (i.to_string(), "x")));
     let more = format!("output = {to:?}\n[plugins.stamp.budget]\nrate = \"50/s\"");
     let host = Site::new(&kafka.bootstrap(), &section("stamp", &from, &more)).start();
-    let handled = || host.outcomes("stamp", "handled");
     host.wait_handled("stamp", 1);
-    // How many are handled by the time that each rate has been watched; none is off.
-    let mut ends = Vec::new();
+    // Between when each rate was in effect; none is off.
+    let mut spans = Vec::new();
     for rate in [50.0, 200.0, f64::INFINITY, 10.0] {
         let body = if rate.is_finite() {
             format!("{{\"rate\": \"{rate}/s\"}}")
@@ -38,10 +39,9 @@ fn a_rate_is_raised_lifted_and_lowered_while_messages_flow() {
         };
         let (status, answer) = patch(&host, "stamp", &body);
         assert_eq!(status, 200, "{answer}");
-        let before = handled();
-        let wanted = if rate.is_finite() { (rate * WATCHED_S) as u64 } else { 5_000 };
-        host.wait_handled("stamp", before + wanted);
-        ends.push((rate, before));
+        let from = now();
+        host.wait_for("to be watched long enough", || now() - from >= WATCHED_S);
+        spans.push((rate, from, now()));
     }
     let (_, shown) = host.get("/api/v1/plugins/stamp");
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
@@ -53,10 +53,9 @@ fn a_rate_is_raised_lifted_and_lowered_while_messages_flow() {
     let mut starts: Vec<f64> =
         outputs.iter().map(|stored| stored.text().parse::<f64>().expect("a time") / 1e9).collect();
     starts.sort_by(f64::total_cmp);
-    for (index, (rate, from)) in ends.iter().enumerate().filter(|(_, (rate, _))| rate.is_finite()) {
-        let until = ends.get(index + 1).map_or(starts.len(), |(_, next)| *next as usize);
-        // What was in flight when the rate changed may still belong to the one before.
-        let own = &starts[(*from as usize + 10).min(until)..until];
+    for (rate, from, until) in spans.into_iter().filter(|(rate, ..)| rate.is_finite()) {
+        let own: Vec<f64> = starts.iter().copied().filter(|start| (from..until).contains(start)).collect();
+        assert!(own.len() as f64 >= rate * WATCHED_S / 2.0, "{} starts at {rate}/s", own.len());
         for (first, from) in own.iter().enumerate() {
             for (count, to) in own[first..].iter().enumerate() {
                 let most = rate * (to - from + 0.005) + 1.0 + LATE_STAMPS;
@@ -64,6 +63,11 @@ fn a_rate_is_raised_lifted_and_lowered_while_messages_flow() {
             }
         }
     }
+}
+
+/// Seconds since the Unix epoch, as the guest has them.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64())
 }
 
 #[test]

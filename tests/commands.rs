@@ -216,13 +216,14 @@ fn help_names_every_command_and_exit_code() {
     let dir = tempfile::tempdir().expect("a folder");
     let help = gristmill(dir.path(), &["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
-    for word in ["run", "check", "demo", "dead-letters", "schema", "completions", "69  Kafka not reachable"] {
+    let asking = ["status", "top", "budget", "swap", "promote", "rollback", "pause", "resume", "parked"];
+    let commands =
+        ["run", "check", "demo", "dead-letters", "schema", "completions"].into_iter().chain(asking);
+    for word in commands.clone().chain(["69  Kafka or the admin address not reachable"]) {
         assert!(help.out.contains(&format!("\n  {word}")), "the help lacks `{word}`:\n{}", help.out);
     }
     let of_dead_letters = ["list", "show", "replay"].map(|action| vec!["dead-letters", action]);
-    let commands =
-        ["run", "check", "demo", "dead-letters", "schema", "completions"].map(|command| vec![command]);
-    for command in commands.into_iter().chain(of_dead_letters) {
+    for command in commands.map(|command| vec![command]).chain(of_dead_letters) {
         let help = gristmill(dir.path(), &[&command[..], &["--help"]].concat()).out;
         assert!(help.contains(&format!("Usage: gristmill {}", command.join(" "))), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

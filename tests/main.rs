@@ -23,6 +23,9 @@
 //! - `swap`: another component takes over under load, is tried first, and is rolled back when it does worse
 //! - `budgets`: budgets change while messages flow
 //! - `dashboard`: what operators see and do in a browser
+//! - `control_commands`: what an operator types at a running host
+//! - `reload`: the config is read again while messages flow, all of it or nothing
+//! - `tracing`: traces go on through messages, and what is told of them
 //! - `demo`: the story that the product exists for
 //! - `unruly`: guests that misbehave, beside one that does not notice
 //! - `commands`: what a user types and reads
@@ -34,6 +37,7 @@ mod backpressure;
 mod batches;
 mod budgets;
 mod commands;
+mod control_commands;
 mod crash;
 mod dashboard;
 mod dead_letters;
@@ -48,10 +52,12 @@ mod outage;
 mod pace;
 mod progress;
 mod rebalance;
+mod reload;
 mod restart;
 mod shutdown;
 mod swap;
 mod tidy;
+mod tracing;
 mod unruly;
 mod way;
 mod world;

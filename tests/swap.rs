@@ -13,7 +13,7 @@ use crate::world::tally::Tally;
 const RATE: usize = 2_000;
 
 /// The component `version` as number `number`, with `mode` wrong about it.
-fn version(number: usize, mode: char) -> Vec<u8> {
+pub(crate) fn version(number: usize, mode: char) -> Vec<u8> {
     const MARK: &[u8] = b"<<version 00000000 mode n>>";
     let mut wasm = std::fs::read(plugin("version")).expect("the guest is built");
     let places: Vec<usize> =

@@ -1,5 +1,6 @@
 //! The world that tests run in: what stands around the host, started and stopped for them.
 
+pub(crate) mod collector;
 pub(crate) mod host;
 pub(crate) mod kafka;
 pub(crate) mod tally;

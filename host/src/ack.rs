@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::message::{Batch, MessageRef};
+use crate::trace::Attempt;
 pub use progress::{Progress, Standing, Told};
 
 /// One assignment of one partition: the same partition assigned again is a new `Partition`, so that what is
@@ -130,6 +131,7 @@ impl Delivered {
             left_lane: false,
             untried: false,
             version: 0,
+            trace: None,
             answered: false,
         })
     }
@@ -153,6 +155,8 @@ pub struct Delivery {
     pub untried: bool,
     /// Which version of the component put it into a batch.
     pub version: u32,
+    /// The attempt under way or the last one, if its trace is recorded. In a box, because most are not.
+    pub trace: Option<Box<Attempt>>,
 }
 
 /// What a message has been through.
@@ -249,6 +253,7 @@ impl Delivery {
             left_lane: self.left_lane,
             untried: self.untried,
             version: self.version,
+            trace: self.trace.clone(),
         }
     }
 
@@ -278,6 +283,7 @@ impl Delivery {
             left_lane: self.left_lane,
             untried: self.untried,
             version: self.version,
+            trace: self.trace.take(),
         }
     }
 

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config;
-use crate::pipeline::control::Seat;
+use crate::pipeline::control::Roster;
 use desk::Desk;
 
 /// A listener at work. It ends with the process: there is nothing in it to lose.
@@ -41,13 +41,13 @@ pub struct Admin {
 }
 
 /// Starts listening. Fails when the address cannot be had.
-pub fn start(settings: &config::Admin, seats: Vec<Arc<Seat>>) -> anyhow::Result<Admin> {
+pub fn start(settings: &config::Admin, roster: Arc<Roster>) -> anyhow::Result<Admin> {
     let wanted = settings.listen;
     let socket =
         TcpListener::bind(wanted).with_context(|| format!("failed to listen on `{wanted}` for admin"))?;
     socket.set_nonblocking(true).with_context(|| format!("failed to set up the listener on `{wanted}`"))?;
     let address = socket.local_addr().with_context(|| format!("failed to read the address of `{wanted}`"))?;
-    let desk = Arc::new(Desk::new(seats, settings.token.is_some()));
+    let desk = Arc::new(Desk::new(roster, settings.token.is_some()));
     let routes = routes::router(desk.clone(), settings.token.as_deref());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -3,6 +3,7 @@
 
 mod budget;
 mod problem;
+mod reload;
 mod swap;
 mod waiting;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use budget::{Budget, Change};
 pub use problem::{KeyProblem, Problem};
+pub use reload::Reload;
 pub use swap::{Component, Differences, Ended, Sample, Swapped, Trial, Version};
 pub use waiting::{Advice, Lanes, ParkedLane, ParkedLanes, Place, Positions, Waiting};
 
@@ -21,6 +23,9 @@ pub use waiting::{Advice, Lanes, ParkedLane, ParkedLanes, Place, Positions, Wait
 pub struct Plugins {
     /// In the order of their names.
     pub plugins: Vec<Plugin>,
+    /// How the last reload of `gristmill.toml` ended, if there was one.
+    #[serde(default)]
+    pub reload: Option<Reload>,
 }
 
 /// One plugin as it is now.

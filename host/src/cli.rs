@@ -1,12 +1,23 @@
 //! The door: what a user types, and what the process says when it ends.
 
+mod budget;
 mod check;
 mod dead_letters;
 mod demo;
+mod figures;
 mod logs;
+mod parked;
+mod pause;
+mod place;
+mod reach;
 mod run;
+mod status;
+mod swap;
+mod table;
 #[cfg(test)]
 mod tests;
+mod top;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,9 +25,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::app::dead_letters::Usage;
+use crate::client;
 use crate::config::check::FILE_DEFAULT;
 use crate::config::problem::Problems;
 use crate::kafka::Silence;
+use reach::Refusal;
 
 /// Consumes Kafka into a throttled buffer and handles each message in a sandboxed WebAssembly plugin, under that
 /// plugin's own concurrency and rate.
@@ -42,11 +55,14 @@ pub enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the host until SIGINT or SIGTERM, then drain
+    /// Run the host until SIGINT or SIGTERM, then drain; SIGHUP reads the config again
     Run {
         /// The config file
         #[arg(short, long, value_name = "FILE", default_value = FILE_DEFAULT)]
         config: PathBuf,
+        /// Read the config again when it or a component's file changes
+        #[arg(long)]
+        watch: bool,
     },
     /// Report every problem of the config and its components at once; touches no network
     Check {
@@ -59,6 +75,28 @@ enum Command {
     },
     /// Show in a minute what a budget does: embedded broker, sample plugin, load; needs no Kafka
     Demo(demo::Args),
+    /// Show what all plugins of a running host do, one plugin in full, or why a message is waiting
+    Status(Box<status::Args>),
+    /// Watch all plugins live, and change rates and concurrency while watching
+    #[command(after_help = top::HELP)]
+    Top(top::Args),
+    /// Show or change what a plugin may use, while it runs
+    #[command(after_help = budget::HELP)]
+    Budget(Box<budget::Args>),
+    /// Put a new version of a component in, under load
+    #[command(after_help = swap::HELP)]
+    Swap(Box<swap::Args>),
+    /// Let the version that is a canary or a shadow take over
+    Promote(swap::End),
+    /// End a canary or a shadow, or return to the version before
+    Rollback(swap::End),
+    /// Let a plugin finish what is in flight and start nothing more
+    Pause(pause::Args),
+    /// Let a paused plugin go on
+    Resume(pause::Args),
+    /// List parked lanes, release them or skip what holds them
+    #[command(after_help = parked::HELP)]
+    Parked(Box<parked::Args>),
     /// Look through the messages that were given up, and send them back
     DeadLetters(Box<dead_letters::Args>),
     /// Print the JSON Schema of gristmill.toml
@@ -75,14 +113,14 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done or drained
   2   wrong usage
-  69  Kafka not reachable
+  69  Kafka or the admin address not reachable
   78  config or component wrong
   1   anything else";
 
 /// The command line is wrong, as clap has it.
 const EXIT_USAGE: u8 = 2;
 
-/// Kafka cannot be reached, as `sysexits.h` has it.
+/// Kafka or a host cannot be reached, as `sysexits.h` has it.
 const EXIT_UNREACHABLE: u8 = 69;
 
 /// Config or a component is wrong, as `sysexits.h` has it.
@@ -107,15 +145,24 @@ pub fn main() -> ExitCode {
 impl Cli {
     fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Run { config } => {
+            Command::Run { config, watch } => {
                 logs::start(self.log_format, logs::OF_RUN);
-                run::run(&config)?;
+                run::run(&config, watch)?;
             }
             Command::Check { config, json } => return check::check(&config, json),
             Command::Demo(args) => {
                 logs::start(self.log_format, logs::OF_DEMO);
                 demo::demo(&args)?;
             }
+            Command::Status(args) => return status::status(&args),
+            Command::Top(args) => return top::top(&args),
+            Command::Budget(args) => return budget::budget(&args),
+            Command::Swap(args) => return swap::swap(&args),
+            Command::Promote(args) => return swap::promote(&args),
+            Command::Rollback(args) => return swap::rollback(&args),
+            Command::Pause(args) => return pause::pause(&args, true),
+            Command::Resume(args) => return pause::pause(&args, false),
+            Command::Parked(args) => return parked::parked(&args),
             Command::DeadLetters(args) => {
                 logs::start(self.log_format, logs::OF_DEAD_LETTERS);
                 return dead_letters::dead_letters(*args);
@@ -138,10 +185,11 @@ fn explain(error: &anyhow::Error) -> (u8, String) {
     if let Some(problems) = error.downcast_ref::<Problems>() {
         return (EXIT_CONFIG, format!("{problems}\nerror: {}", count(problems)));
     }
+    let is_unreachable = error.downcast_ref().is_some_and(client::Error::is_unreachable);
     let code = match () {
         () if error.is::<Usage>() => EXIT_USAGE,
-        () if error.is::<Silence>() => EXIT_UNREACHABLE,
-        () => EXIT_OTHER,
+        () if error.is::<Silence>() || is_unreachable => EXIT_UNREACHABLE,
+        () => error.downcast_ref().map_or(EXIT_OTHER, |refusal: &Refusal| refusal.code),
     };
     (code, format!("error: {error:#}"))
 }

@@ -3,6 +3,7 @@
 
 mod budget;
 pub mod check;
+pub mod diff;
 pub mod env;
 mod failure;
 pub mod file;
@@ -15,6 +16,7 @@ pub mod patch;
 mod plugin;
 pub mod problem;
 pub mod schema;
+mod telemetry;
 pub mod tree;
 pub mod units;
 pub mod value;
@@ -33,12 +35,14 @@ pub struct Config {
     pub host: Host,
     /// The admin listener; none when `listen = ""`.
     pub admin: Option<Admin>,
+    /// The collector of spans; none when `otlp` is absent or empty.
+    pub telemetry: Option<Telemetry>,
     /// The plugins, in the order of their names.
     pub plugins: Vec<Plugin>,
 }
 
 /// `[host]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Where compiled code is kept; absolute, or relative to the working directory (already joined with the
     /// config file's folder).
@@ -48,12 +52,27 @@ pub struct Host {
 }
 
 /// `[admin]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Where to listen.
     pub listen: std::net::SocketAddr,
     /// The bearer token; none when no token is asked for (loopback only).
     pub token: Option<String>,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// Where spans are posted.
+    pub url: String,
+    /// Names and values of headers that the collector wants; good ones.
+    pub headers: BTreeMap<String, String>,
+    /// Which part of the traces that begin here is recorded, from 0 to 1.
+    pub sample: f64,
+    /// What the collector is told that this host is.
+    pub service: String,
+    /// Whether keys of messages are shown.
+    pub keys: bool,
 }
 
 /// One cluster, as one plugin uses it: `[kafka]` overlaid with `[plugins.NAME.kafka]`.
@@ -68,7 +87,7 @@ pub struct Kafka {
 }
 
 /// `[plugins.NAME]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
     /// The name in `[plugins.NAME]`: letters, digits, `-` and `_`.
     pub name: Arc<str>,

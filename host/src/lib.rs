@@ -18,9 +18,11 @@ pub mod pipeline;
 // Floor 5, the guest: the sandbox that a plugin runs in.
 pub mod plugin;
 
-// Floor 4, the outside: Kafka, and what a guest may reach.
+// Floor 4, the outside: Kafka, what a guest may reach, another host's admin API, and where spans are sent.
 pub mod capability;
+pub mod client;
 pub mod kafka;
+pub mod telemetry;
 
 // Floor 3, decisions: no network, no disk, no clock of their own.
 pub mod advice;
@@ -29,9 +31,10 @@ pub mod budget;
 pub mod buffer;
 pub mod failure;
 
-// Floor 2, what passes between the rooms: the seam for tests, and a run of messages.
+// Floor 2, what passes between the rooms: the seam for tests, a run of messages, and what is told of them.
 pub mod edge;
 pub mod run;
+pub mod spans;
 
 // Floor 1, tools.
 pub mod ack;
@@ -47,3 +50,4 @@ pub mod timer;
 pub mod config;
 pub mod message;
 pub mod outcome;
+pub mod trace;

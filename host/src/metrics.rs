@@ -132,6 +132,10 @@ pub struct PluginMetrics {
     pub transactions_committed: AtomicU64,
     /// Transactions that were aborted.
     pub transactions_aborted: AtomicU64,
+    /// Spans that the collector has.
+    pub spans_exported: AtomicU64,
+    /// Spans that it will never have.
+    pub spans_dropped: AtomicU64,
     /// Instances alive.
     pub instances: AtomicI64,
     /// Linear memory of all instances.
@@ -170,6 +174,8 @@ impl Default for PluginMetrics {
             removed_messages: AtomicU64::default(),
             transactions_committed: AtomicU64::default(),
             transactions_aborted: AtomicU64::default(),
+            spans_exported: AtomicU64::default(),
+            spans_dropped: AtomicU64::default(),
             instances: AtomicI64::default(),
             guest_memory_bytes: AtomicI64::default(),
             guest_cpu_ns: AtomicU64::default(),

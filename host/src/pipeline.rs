@@ -9,13 +9,16 @@ mod decisions;
 mod give_up;
 mod hands;
 mod intake;
+mod rescue;
 mod settle;
 mod shadow;
 mod shared;
 mod staff;
 mod swap;
+mod tap;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod trial;
 mod versions;
 mod waiting;
@@ -27,6 +30,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::edge::{Output, Source};
+use crate::spans::Spans;
 use crate::timer::Timer;
 use control::{Seat, State};
 use hands::Hands;
@@ -43,6 +47,8 @@ pub struct Parts {
     pub output: Arc<dyn Output>,
     /// The clock that permits are waited for by.
     pub timer: Timer,
+    /// Where its spans go; none when there is no collector.
+    pub spans: Option<Spans>,
 }
 
 /// A plugin at work.
@@ -82,10 +88,10 @@ async fn the_way(shared: &Arc<Shared>, hands: &mut Hands, timer: Timer) -> bool 
 
 /// Starts a plugin: its source's thread and its workers on `runtime`.
 pub fn start(parts: Parts, runtime: &tokio::runtime::Handle) -> anyhow::Result<Running> {
-    let Parts { seat, source, output, timer } = parts;
+    let Parts { seat, source, output, timer, spans } = parts;
     let name = seat.plugin.name.clone();
     let versions = seat.versions().with_context(|| format!("plugin `{name}` has no component"))?;
-    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), output, versions.clone()));
+    let shared = Arc::new(Shared::new(seat.clone(), source.bell(), (output, spans), versions.clone()));
     shared.staff.open(runtime.clone(), timer);
     seat.take_place(&shared);
     seat.say(|_| Some(State::Joining { trouble: None }));

@@ -60,11 +60,22 @@ impl Site {
         fs::write(self.config(), whole).expect("the settings can be written");
     }
 
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Starts a host here and returns when its admin listener answers.
     pub(crate) fn start(&self) -> Host {
+        self.start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(&self, more: &[&str]) -> Host {
         let mut child = Command::new(binary())
             .args(["--log-format", "json", "run", "-c"])
             .arg(self.config())
+            .args(more)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::snapshot;
 use super::window::{Recent, Window};
 use crate::api::{Detail, Plugins};
-use crate::pipeline::control::Seat;
+use crate::pipeline::control::{Roster, Seat};
 
 /// Most components that are received or put in at the same time, each up to 256 MiB.
 pub(super) const UPLOADS_MAX: usize = 2;
@@ -22,7 +22,7 @@ pub(super) const LISTENERS_MAX: usize = 64;
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Desk {
-    seats: Arc<[Arc<Seat>]>,
+    pub(super) roster: Arc<Roster>,
     /// Whether a token is asked for.
     pub(super) has_token: bool,
     /// Permits to send a component.
@@ -35,9 +35,9 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(seats: Vec<Arc<Seat>>, has_token: bool) -> Self {
+    pub(super) fn new(roster: Arc<Roster>, has_token: bool) -> Self {
         Self {
-            seats: seats.into(),
+            roster,
             has_token,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
@@ -48,13 +48,14 @@ impl Desk {
 
     /// The plugins that there are now, in the order of their names.
     pub(super) fn seats(&self) -> Arc<[Arc<Seat>]> {
-        self.seats.clone()
+        self.roster.seats()
     }
 
     /// All plugins as they are now.
     pub(super) fn plugins(&self) -> Plugins {
         let plugin = |seat: &Arc<Seat>| snapshot::plugin(seat, self.recent_of(seat));
-        Plugins { plugins: self.seats().iter().map(plugin).collect() }
+        let plugins = self.seats().iter().map(plugin).collect();
+        Plugins { plugins, reload: self.roster.last_reload() }
     }
 
     /// One plugin as it is now.

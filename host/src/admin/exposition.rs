@@ -255,6 +255,12 @@ const METRICS: &[(&str, &str, MetricType, Series<'static>)] = &[
     ("gristmill_swaps", "Swaps of components, by how they ended", Counter, &|family, m| {
         SwapResult::ALL.iter().try_for_each(|r| family.counter(&[("result", r.word())], m.swaps(*r)))
     }),
+    ("gristmill_spans_exported", "Spans that the collector has taken", Counter, &|f, m| {
+        f.counter(&[], m.spans_exported.load(Ordering::Relaxed))
+    }),
+    ("gristmill_spans_dropped", "Spans that the collector will never have", Counter, &|f, m| {
+        f.counter(&[], m.spans_dropped.load(Ordering::Relaxed))
+    }),
     ("gristmill_generation_info", "The running component", Gauge, &|family, m| {
         family.gauge(&[("digest", &m.digest())], 1.0)
     }),

@@ -31,7 +31,7 @@ pub(super) fn plugin(seat: &Seat, recent: Recent) -> Plugin {
         failure_action: settings.failure.action.word().to_owned(),
         dead_letter_topic: settings.failure.topic.clone(),
         budget: (&seat.budget()).into(),
-        configured: (&settings.budget).into(),
+        configured: (&seat.configured()).into(),
         in_flight: gauge(&metrics.in_flight),
         buffer_messages: count(&metrics.buffer_messages),
         buffer_bytes: count(&metrics.buffer_bytes),

@@ -16,7 +16,8 @@ mod limits;
 use super::exposition::Format;
 use super::*;
 use crate::config::check;
-use crate::pipeline::control::State;
+use crate::pipeline::control::{Seat, State};
+use crate::plugin::Room;
 
 /// How long an answer may take; none takes a hundredth of it.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -55,7 +56,8 @@ fn admin(token: Option<&str>) -> (SocketAddr, Vec<Arc<Seat>>) {
     let seats: Vec<_> =
         checked.config.plugins.into_iter().map(|plugin| Seat::new(Arc::new(plugin))).collect();
     let settings = config::Admin { listen: "127.0.0.1:0".parse().unwrap(), token: token.map(str::to_owned) };
-    (start(&settings, seats.clone()).unwrap().address, seats)
+    let room = Room { workers: 100, memory: 1 << 30 };
+    (start(&settings, Roster::new(room, seats.clone())).unwrap().address, seats)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

@@ -1,18 +1,18 @@
-//! Brings each plugin up as soon as what it needs is there, and down when the end is asked for.
+//! Brings a plugin up as soon as what it needs is there.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::task::JoinSet;
 
-use crate::config::{self, Delivery};
+use crate::config::Delivery;
 use crate::edge::Output;
 use crate::kafka::{self, KafkaOutput, KafkaSource};
 use crate::pipeline::control::{Seat, State};
 use crate::pipeline::{self, Parts, Running};
 use crate::shutdown::Signal;
+use crate::spans::Queue;
 use crate::timer::Timer;
 
 /// How long one look at a cluster's topics may take.
@@ -21,49 +21,40 @@ const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often what is missing is looked for again, and said again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Brings all plugins up, each on its own, and drains them together when the end is asked for.
-pub(super) async fn work(host: &config::Host, seats: &[Arc<Seat>], signal: Signal) {
-    let mut plugins = JoinSet::new();
-    for seat in seats {
-        let (seat, mut signal, data) = (seat.clone(), signal.clone(), host.data.clone());
-        plugins.spawn(async move {
-            let running = tokio::select! {
-                () = signal.wait() => None,
-                running = bring_up(&data, &seat) => Some(running),
-            };
-            let Some(running) = running else { return };
-            signal.wait().await;
-            running.drain().await;
-        });
-    }
-    while let Some(end) = plugins.join_next().await {
-        if let Err(error) = end {
-            tracing::error!(%error, "a plugin did not end in good order");
-        }
-    }
+/// What all plugins are brought up with.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    /// Where plugins keep what they have to keep.
+    pub(super) data: PathBuf,
+    /// Where their spans go, if somewhere.
+    pub(super) spans: Option<Queue>,
 }
 
-/// Tries until it works. Whatever is in the way is outside and may mend itself; until then the plugin is not ready
-/// and says why.
-async fn bring_up(data: &Path, seat: &Arc<Seat>) -> Running {
+/// Tries until it works; none when the plugin is dismissed before. Whatever is in the way is outside and may mend itself;
+/// until then the plugin is not ready and says why.
+pub(super) async fn bring_up(common: &Common, seat: &Arc<Seat>, dismissed: &mut Signal) -> Option<Running> {
     seat.say(|_| Some(State::Starting { reason: "asking Kafka for its topics".to_owned() }));
     loop {
-        match try_bring_up(data, seat).await {
-            Ok(running) => return running,
+        // An attempt is not broken off: what it has begun would go on without anybody to end it.
+        match try_bring_up(common, seat).await {
+            Ok(running) => return Some(running),
             Err(trouble) => {
                 let reason = format!("{trouble:#}");
                 tracing::warn!(plugin = %seat.plugin.name, %reason, "the plugin cannot start yet");
                 seat.say(|_| Some(State::Starting { reason }));
             }
         }
-        tokio::time::sleep(RETRY_INTERVAL).await;
+        tokio::select! {
+            () = dismissed.wait() => return None,
+            () = tokio::time::sleep(RETRY_INTERVAL) => {}
+        }
     }
 }
 
-async fn try_bring_up(data: &Path, seat: &Arc<Seat>) -> anyhow::Result<Running> {
+async fn try_bring_up(common: &Common, seat: &Arc<Seat>) -> anyhow::Result<Running> {
     let plugin = seat.plugin.clone();
     let runtime = tokio::runtime::Handle::current();
-    let (seat, data) = (seat.clone(), data.to_owned());
+    let (seat, common) = (seat.clone(), common.clone());
     // librdkafka's calls block; this runs beside the workers, not among them.
     let work = move || {
         require_topics(&seat, &runtime)?;
@@ -73,11 +64,12 @@ async fn try_bring_up(data: &Path, seat: &Arc<Seat>) -> anyhow::Result<Running> 
                 (source, Arc::new(KafkaOutput::connect(&plugin)?))
             }
             Delivery::ExactlyOnce => {
-                let (source, ledger) = kafka::exactly_once(&plugin, &seat.metrics, &data)?;
+                let (source, ledger) = kafka::exactly_once(&plugin, &seat.metrics, &common.data)?;
                 (source, Arc::new(ledger))
             }
         };
-        let parts = Parts { seat, source: Box::new(source), output, timer: Timer::Precise };
+        let spans = common.spans.map(|queue| queue.of(&plugin, seat.metrics.clone()));
+        let parts = Parts { seat, source: Box::new(source), output, timer: Timer::Precise, spans };
         pipeline::start(parts, &runtime)
     };
     tokio::task::spawn_blocking(work).await.context("failed to start the plugin")?

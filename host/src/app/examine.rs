@@ -22,18 +22,27 @@ pub struct Examined {
 ///
 /// When the machine refuses what it takes; that something is wrong with the config or a component is no error here.
 pub fn examine(survey: Survey) -> anyhow::Result<Examined> {
+    let plugins =
+        survey.checked.as_ref().map(|checked| &checked.config).filter(|config| !config.plugins.is_empty());
+    match plugins {
+        Some(config) => Ok(examine_with(&Engine::new(&config.host, &config.plugins)?, survey)),
+        None => Ok(Examined { plugins: Vec::new(), problems: survey.problems.sorted() }),
+    }
+}
+
+/// The same with an engine that is there already.
+pub(super) fn examine_with(engine: &Arc<Engine>, survey: Survey) -> Examined {
     let Survey { checked, mut problems } = survey;
     let mut plugins = Vec::new();
-    if let Some(checked) = checked.filter(|checked| !checked.config.plugins.is_empty()) {
-        let engine = Engine::new(&checked.config.host, &checked.config.plugins)?;
+    if let Some(checked) = checked {
         for plugin in &checked.config.plugins {
-            match look_into(&engine, plugin) {
+            match look_into(engine, plugin) {
                 Ok(summary) => plugins.push((plugin.clone(), summary)),
                 Err(refusal) => problems.problems.extend(self::problems(&checked, plugin, &refusal)),
             }
         }
     }
-    Ok(Examined { plugins, problems: problems.sorted() })
+    Examined { plugins, problems: problems.sorted() }
 }
 
 fn look_into(engine: &Arc<Engine>, plugin: &config::Plugin) -> Result<Summary, Refusal> {

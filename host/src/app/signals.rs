@@ -1,7 +1,8 @@
-//! SIGINT and SIGTERM: the first asks for the end, the second is the end.
+//! SIGINT and SIGTERM: the first asks for the end, the second is the end. SIGHUP asks for the config to be read again.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::shutdown::Trigger;
@@ -24,6 +25,19 @@ pub(super) fn listen(trigger: Trigger) -> anyhow::Result<JoinHandle<()>> {
         either(&mut interrupt, &mut terminate).await;
         tracing::warn!("ending at once: what is in flight will be handled again");
         std::process::exit(TOLD_TWICE);
+    }))
+}
+
+/// Asks for a reload at every SIGHUP from now on.
+///
+/// # Errors
+///
+/// When the system refuses a signal handler.
+pub(super) fn listen_for_reloads(asks: mpsc::Sender<String>) -> anyhow::Result<JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
+    Ok(tokio::spawn(async move {
+        // Nobody listens any more when the host ends.
+        while hangup.recv().await.is_some() && asks.send("SIGHUP".to_owned()).await.is_ok() {}
     }))
 }
 

@@ -11,7 +11,7 @@ use crate::config::check;
 /// # Errors
 ///
 /// `Problems` when config or components are wrong; else what the host could not do.
-pub(super) fn run(file: &Path) -> anyhow::Result<()> {
+pub(super) fn run(file: &Path, watch: bool) -> anyhow::Result<()> {
     let survey = check::survey(file);
     if !survey.problems.problems.is_empty() {
         // The components are looked at too, so that everything can be mended at once.
@@ -27,5 +27,5 @@ pub(super) fn run(file: &Path) -> anyhow::Result<()> {
             "a setting is allowed and probably not meant"
         );
     }
-    app::run(&checked)
+    app::run(checked, watch)
 }

@@ -9,7 +9,7 @@ use super::file::{self, File};
 use super::limits::{self, Limit};
 use super::problem::{Note, Place, Problem, Problems, Report};
 use super::tree::{At, Field, Reader};
-use super::{Admin, Config, Host, Plugin, plugin};
+use super::{Admin, Config, Host, Plugin, plugin, telemetry};
 
 /// The file that is read when the command line names none.
 pub const FILE_DEFAULT: &str = "gristmill.toml";
@@ -120,6 +120,7 @@ fn config(file: &At<File>, path: &Path, report: &mut Report) -> Config {
         file: path.to_path_buf(),
         host: host(file.host.value(), folder, report),
         admin: admin(file.admin.value(), report),
+        telemetry: telemetry::check(file.telemetry.value(), report),
         plugins,
     }
 }

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use toml::de::DeValue;
 
-use super::limits::{self, Bytes, Count, Time};
+use super::limits::{self, Bytes, Count, Share, Time};
 use super::problem::Place;
 use super::tree::{Field, Reader, Written};
 use super::value::{List, Listen, Named, Options, Switch, Text, word};
@@ -76,6 +76,8 @@ sections! {
         host: Host,
         /// Dashboard, API and metrics.
         admin: Admin,
+        /// Where traces of messages are told.
+        telemetry: Telemetry,
         /// The plugins by name: letters, digits, `-` and `_`, at most 64.
         #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[A-Za-z0-9_-]{1,64}$" }))]
         plugins: Named<Plugin>,
@@ -110,6 +112,24 @@ sections! {
         listen: Listen,
         /// The bearer token; required when `listen` is not loopback. The empty string is no token.
         token: Text,
+    }
+
+    /// Where traces of messages are told.
+    Telemetry {
+        /// A collector of spans, by OTLP over HTTP: its origin, such as `http://localhost:4318`, or a URL to which
+        /// `/v1/traces` is added. Without it, or as the empty string, no spans are made.
+        otlp: Text,
+        /// Headers that the collector wants, such as a key.
+        headers: Named<Text>,
+        /// Which part of the traces that begin here is recorded; what comes with a trace is recorded as that says.
+        #[schemars(extend("default" = limits::SAMPLE.default.0))]
+        sample: Share,
+        /// What the collector is told that this host is.
+        #[schemars(extend("default" = "gristmill"))]
+        service: Text,
+        /// Show messages' keys in their spans.
+        #[schemars(extend("default" = false))]
+        keys: Switch,
     }
 
     /// One component, its topics and its budget.

@@ -42,7 +42,17 @@ pub struct Time(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
+/// A part of a whole, which is 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Share(pub f64);
+
 impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -141,6 +151,9 @@ pub const BATCH_TIMEOUT: Limit<Time> = millis(SECOND, 1, HOUR);
 /// Batches at the same time, with an instance each, as for messages.
 pub const BATCH_CONCURRENCY: Limit<Count> = count(1, 1, CONCURRENCY.max.0);
 
+/// Traces that begin here and are recorded: all, unless somebody finds that too many.
+pub const SAMPLE: Limit<Share> = Limit { default: Share(1.0), min: Share(0.0), max: Share(1.0) };
+
 /// The longest name of a plugin in characters: it is part of its group, of file names and of every metric.
 pub const PLUGIN_NAME_LENGTH_MAX: usize = 64;
 /// The longest name of a topic in characters; Kafka's own rule.
@@ -177,6 +190,7 @@ mod tests {
         for limit in [BUFFER_BYTES, MEMORY] {
             assert!(limit.contains(&limit.default), "{limit}");
         }
+        assert!(SAMPLE.contains(&SAMPLE.default));
         assert_eq!(DRAIN.max.0, drain_max(MAX_POLL_INTERVAL));
         assert!(BATCH_SIZE.default <= BUFFER.default);
     }

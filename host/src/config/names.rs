@@ -59,7 +59,11 @@ pub fn check_broker(broker: &At<String>, report: &mut Report) {
 
 /// `host`, `host:port` or `[address]:port`, each perhaps behind a protocol as in `SSL://host:port`.
 fn is_broker(address: &str) -> bool {
-    let address = address.split_once("://").map_or(address, |(_, address)| address);
+    is_address(address.split_once("://").map_or(address, |(_, address)| address))
+}
+
+/// `host`, `host:port` or `[address]:port`.
+pub(super) fn is_address(address: &str) -> bool {
     let (host, port) = match address.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (address, None),

@@ -190,10 +190,16 @@ const SHOWN: [(&str, Show); 9] = [
     ("memory", |budget| show_size(budget.memory as u64)),
 ];
 
-fn words(old: &Budget, new: &Budget) -> String {
+/// What is different in `new`, such as `rate 11/s -> 50/s, concurrency 5 -> 10`; empty if nothing is.
+pub fn words(old: &Budget, new: &Budget) -> String {
     let changed =
         SHOWN.iter().map(|(key, show)| (key, show(old), show(new))).filter(|(_, old, new)| old != new);
     changed.map(|(key, old, new)| format!("{key} {old} -> {new}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether two budgets differ in nothing but whether changes are kept.
+pub fn is_same_but_keep(one: &Budget, other: &Budget) -> bool {
+    Budget { keep: other.keep, ..one.clone() } == *other
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::file::{self, File};
-use super::limits::{Bytes, Count, Time};
+use super::limits::{Bytes, Count, Share, Time};
 use super::tree::{At, Field};
 use super::value::{Listen, Options, Switch};
 use super::{Rate, Start};
@@ -86,6 +86,7 @@ macro_rules! inline {
 inline! {
     Switch => { "type": ["boolean", "string"], "pattern": VARIABLE }
     Count => { "type": ["integer", "string"], "minimum": 0, "pattern": VARIABLE }
+    Share => { "type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": VARIABLE }
     Time => { "type": "string", "pattern": DURATION }
     Bytes => { "type": ["integer", "string"], "minimum": 0, "pattern": SIZE }
     Rate => { "type": "string", "pattern": RATE }
@@ -143,11 +144,12 @@ mod tests {
     #[test]
     fn schema_and_parser_know_the_same_keys() {
         let schema = json_schema();
-        let tables: [(&[&str], &[&str]); 10] = [
+        let tables: [(&[&str], &[&str]); 11] = [
             (&[], file::File::KEYS),
             (&["kafka"], file::Kafka::KEYS),
             (&["host"], file::Host::KEYS),
             (&["admin"], file::Admin::KEYS),
+            (&["telemetry"], file::Telemetry::KEYS),
             (&["plugins", "*"], file::Plugin::KEYS),
             (&["plugins", "*", "budget"], file::Budget::KEYS),
             (&["plugins", "*", "retry"], file::Retry::KEYS),
@@ -209,12 +211,13 @@ mod tests {
         let schema = json_schema();
         let least = "[plugins.p]\ncomponent = \"p\"\ntopics = [\"t\"]\n";
         let written = format!(
-            "{least}{}[plugins.p.budget]\n{}[kafka]\n{}[host]\n{}[admin]\n{}",
+            "{least}{}[plugins.p.budget]\n{}[kafka]\n{}[host]\n{}[admin]\n{}[telemetry]\n{}",
             defaults(&schema, &["plugins", "*"]),
             defaults(&schema, &["plugins", "*", "budget"]),
             defaults(&schema, &["kafka"]),
             defaults(&schema, &["host"]),
             defaults(&schema, &["admin"]),
+            defaults(&schema, &["telemetry"]),
         );
         let config = |text: &str| {
             let checked = check::parse(text, std::path::Path::new("g.toml"), &|_| None);

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use toml::de::{DeTable, DeValue};
 
-use super::limits::{Bytes, Count, Time};
+use super::limits::{Bytes, Count, Share, Time};
 use super::problem::Place;
 use super::tree::{At, Reader, Written, join, list, nearest};
 use super::{Rate, Start, env, units};
@@ -54,6 +54,22 @@ impl Written for Count {
             return variable(value, place, reader, EXPECTED, |text| text.parse().ok().map(Self));
         };
         let parsed = u64::from_str_radix(number.as_str(), number.radix()).ok().map(Self);
+        if parsed.is_none() {
+            reader.expected(place, EXPECTED, value);
+        }
+        parsed
+    }
+}
+
+impl Written for Share {
+    fn read(value: &DeValue<'_>, place: &Place, reader: &mut Reader<'_>) -> Option<Self> {
+        const EXPECTED: &str = "a number from `0` to `1`, such as `0.1`";
+        let number = match value {
+            DeValue::Float(number) => number.to_string(),
+            DeValue::Integer(number) if number.radix() == 10 => number.to_string(),
+            _ => return variable(value, place, reader, EXPECTED, |text| text.parse().ok().map(Self)),
+        };
+        let parsed = number.parse().ok().map(Self);
         if parsed.is_none() {
             reader.expected(place, EXPECTED, value);
         }

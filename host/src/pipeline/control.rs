@@ -1,6 +1,8 @@
 //! What others may see of a plugin at work, and ask of it.
 
+mod budget;
 mod lanes;
+mod roster;
 mod state;
 
 use std::collections::VecDeque;
@@ -10,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::shared::Shared;
-pub use super::swap::Workshop;
+pub use super::swap::{Prepared, Workshop};
+pub use super::tap::{Seen, Tap, Turn};
 use super::versions::{Origin, Placed, Versions};
 use crate::api;
 use crate::config;
@@ -18,6 +21,7 @@ use crate::message::Position;
 use crate::metrics::PluginMetrics;
 use crate::plugin::{Generation, Kept};
 pub use lanes::Which;
+pub use roster::Roster;
 pub use state::State;
 
 /// Most changes that are remembered, to be shown.
@@ -35,7 +39,8 @@ pub enum Question {
 /// One plugin of the host, from outside: there from the host's start, whether or not the plugin works yet.
 #[derive(Debug)]
 pub struct Seat {
-    /// The plugin's settings, as the config has them.
+    /// The plugin's settings, as the config had them when the plugin was brought up. A reload may have changed the budget
+    /// and the component's file since.
     pub plugin: Arc<config::Plugin>,
     /// Where the plugin is counted.
     pub metrics: Arc<PluginMetrics>,
@@ -43,6 +48,8 @@ pub struct Seat {
     is_paused: AtomicBool,
     /// The budget in effect. It and the others below are held for a copy.
     budget: Mutex<config::Budget>,
+    /// The budget of the config, which a reload changes.
+    configured: Mutex<config::Budget>,
     changes: Mutex<VecDeque<api::Change>>,
     last_swap: Mutex<Option<api::Ended>>,
     /// The digest of the file that the config names.
@@ -53,6 +60,7 @@ pub struct Seat {
     versions: OnceLock<Arc<Versions>>,
     /// The way, once it runs. Weak, because the way holds its seat.
     way: OnceLock<Weak<Shared>>,
+    tap: OnceLock<Arc<dyn Tap>>,
 }
 
 impl Seat {
@@ -62,6 +70,7 @@ impl Seat {
         let state = watch::Sender::new(State::Starting { reason: "loading the component".to_owned() });
         let seat = Self {
             budget: Mutex::new(plugin.budget.clone()),
+            configured: Mutex::new(plugin.budget.clone()),
             plugin,
             metrics,
             state,
@@ -73,6 +82,7 @@ impl Seat {
             workshop: OnceLock::new(),
             versions: OnceLock::new(),
             way: OnceLock::new(),
+            tap: OnceLock::new(),
         };
         seat.show_budget(&seat.plugin.budget);
         Arc::new(seat)
@@ -82,6 +92,17 @@ impl Seat {
     pub fn equip(&self, workshop: Workshop) {
         // A seat is equipped once; were it twice, the first equipment would stay.
         let _ = self.workshop.set(workshop);
+    }
+
+    /// Has `tap` see what becomes of each message from now on.
+    pub fn watch(&self, tap: Arc<dyn Tap>) {
+        // A seat is watched by one; a second would see nothing.
+        let _ = self.tap.set(tap);
+    }
+
+    /// Who sees what becomes of each message, if anybody does.
+    pub(super) fn tap(&self) -> Option<&dyn Tap> {
+        self.tap.get().map(|tap| &**tap)
     }
 
     /// The component that messages go to from the start: the one in the config's file, whose digest is `base`, or the one
@@ -136,31 +157,6 @@ impl Seat {
         });
     }
 
-    /// The budget in effect.
-    pub fn budget(&self) -> config::Budget {
-        lock(&self.budget).clone()
-    }
-
-    /// Puts `budget`, which is checked, in effect for everything that has not started; `what` says in words what changed,
-    /// `by` who wanted it.
-    pub fn change_budget(&self, budget: config::Budget, what: String, by: &str) {
-        self.show_budget(&budget);
-        *lock(&self.budget) = budget.clone();
-        if let Some(versions) = self.versions() {
-            versions.active().all().for_each(|generation| generation.allow(&budget));
-        }
-        if let Some(way) = self.way() {
-            way.heed(&budget);
-        }
-        self.note(what, by);
-    }
-
-    fn show_budget(&self, budget: &config::Budget) {
-        self.metrics.budget_concurrency.store(budget.concurrency as u64, Ordering::Relaxed);
-        let per_second = budget.rate.map_or(f64::INFINITY, config::Rate::per_second);
-        self.metrics.budget_rate_bits.store(per_second.to_bits(), Ordering::Relaxed);
-    }
-
     /// Whether the plugin is paused.
     pub fn is_paused(&self) -> bool {
         self.is_paused.load(Ordering::Acquire)
@@ -174,6 +170,7 @@ impl Seat {
         }
         if let Some(way) = self.way() {
             way.decisions().batches.flush_all();
+            way.take_back();
             way.look_up();
         }
         self.note("paused".to_owned(), by);

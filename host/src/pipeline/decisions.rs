@@ -14,6 +14,7 @@ use crate::buffer::{Bounds, Buffer, End};
 use crate::config;
 use crate::outcome::Slot;
 use crate::run::{LaneId, Version};
+use crate::spans;
 
 /// Longest span of an exactly-once plugin: what is finished out of order has to fit into the commit whatever it looks
 /// like, one bit for each offset (about 24 000), and some room for offsets that are no messages.
@@ -115,6 +116,7 @@ impl Decisions {
             self.buffer.leave_lane(lane, &mut delivery);
         }
         delivery.version = version.id;
+        spans::batch(&mut delivery);
         self.batches.put((lane, delivery), slot, Instant::now().into_std())?;
         if !takes {
             // Nothing more comes from it that could fill the batch.

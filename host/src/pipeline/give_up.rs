@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::settle;
 use super::shared::Shared;
+use super::tap::{self, Turn};
+use super::traces::{self, Told};
 use crate::ack::Delivery;
 use crate::buffer::End;
 use crate::config::Action;
@@ -13,6 +15,7 @@ use crate::edge::{Ended, Receipts, Refused};
 use crate::outcome::{Failure, Outcome, OutputRecord};
 use crate::plugin::Worker;
 use crate::run::LaneId;
+use crate::spans::Became;
 
 /// The first wait after a dead letter could not be written; it doubles.
 const WRITE_BACKOFF: Duration = Duration::from_millis(100);
@@ -41,12 +44,20 @@ pub(super) struct GivenUp {
     last_word_error: Option<String>,
     /// What is done with it.
     action: Action,
+    /// How long its last attempt took.
+    handle_ns: u64,
 }
 
 impl GivenUp {
-    pub(super) fn new(lane: LaneId, delivery: Delivery, failure: &Failure, action: Action) -> Self {
+    pub(super) fn new(
+        (lane, delivery): (LaneId, Delivery),
+        handle_ns: u64,
+        failure: &Failure,
+        action: Action,
+    ) -> Self {
         let (reason, shown) = (failure.reason(), failure.to_string());
-        Self { lane, delivery, reason, shown, last_words: Vec::new(), last_word_error: None, action }
+        let last_words = Vec::new();
+        Self { lane, delivery, reason, shown, last_words, last_word_error: None, action, handle_ns }
     }
 
     /// A parked message that an operator gives up on.
@@ -61,6 +72,7 @@ impl GivenUp {
             last_words: Vec::new(),
             last_word_error: None,
             action: Action::Skip,
+            handle_ns: 0,
         }
     }
 
@@ -94,7 +106,10 @@ pub(super) async fn last_word(shared: &Arc<Shared>, worker: &mut Worker, mut mes
     let said = worker.handle_failed(&message.delivery, &message.reason).await;
     shared.landed();
     match said.and_then(|records| settle::allowed(shared, &records).map(|()| records)) {
-        Ok(records) => message.last_words = records,
+        Ok(mut records) => {
+            traces::hand_on(shared, &message.delivery, &mut records);
+            message.last_words = records;
+        }
         Err(error) => message.last_word_failed(shared, error),
     }
     // In a transaction they become final with the message's end, or not at all.
@@ -129,14 +144,17 @@ pub(super) fn conclude(shared: &Arc<Shared>, message: GivenUp) {
             "message parked: its lane is held until it is released or skipped, or after a restart"
         ),
     });
+    let outcome = match action {
+        Action::Park => Outcome::Parked,
+        Action::Skip => Outcome::Skipped,
+        Action::DeadLetter => Outcome::DeadLettered,
+    };
+    let turn = Turn::GivenUp { outcome, reason: &reason };
+    tap::show(shared, &message.delivery, message.handle_ns, turn);
     let letter = (action == Action::DeadLetter).then(|| letter(shared, &message));
     let GivenUp { lane, delivery, last_words, .. } = message;
     let records: Vec<OutputRecord> = last_words.into_iter().chain(letter).collect();
-    let (end, outcome) = match action {
-        Action::Park => (End::Parked(reason), Outcome::Parked),
-        Action::Skip => (End::Finished, Outcome::Skipped),
-        Action::DeadLetter => (End::Finished, Outcome::DeadLettered),
-    };
+    let end = if action == Action::Park { End::Parked(reason) } else { End::Finished };
     let is_final_at_once = records.is_empty() && !(shared.output.is_transactional() && end.is_finished());
     if is_final_at_once {
         return finish(shared, lane, delivery, end, Some(outcome));
@@ -151,7 +169,10 @@ pub(super) fn conclude(shared: &Arc<Shared>, message: GivenUp) {
     });
 }
 
-fn finish(shared: &Shared, lane: LaneId, delivery: Delivery, end: End, outcome: Option<Outcome>) {
+fn finish(shared: &Shared, lane: LaneId, mut delivery: Delivery, end: End, outcome: Option<Outcome>) {
+    let mut told = Told::new(shared);
+    told.end(&mut delivery, outcome.map_or(Became::GivenBack, Became::Outcome));
+    told.send();
     let mut decisions = shared.decisions();
     decisions.settle(lane, delivery, end);
     if let Some(outcome) = outcome {

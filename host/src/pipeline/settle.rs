@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
+use super::decisions::Decisions;
 use super::give_up::{self, GivenUp};
 use super::shadow;
 use super::shared::Shared;
+use super::tap::{self, Turn};
+use super::traces::{self, Told};
+use crate::ack::Delivery;
 use crate::buffer::End;
 use crate::edge::{Ended, Receipts, Refused};
 use crate::failure::{Decision, decide};
 use crate::outcome::{Failure, Handling, Outcome, OutputRecord};
-use crate::run::{Run, RunMessage};
+use crate::run::{LaneId, Run, RunMessage, Version};
+use crate::spans::{self, Became};
 
 /// Hands over what a run came to. None when there is nothing to wait for. Outputs that may not go where they want to
 /// fail their message before anything of it is sent.
 pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receipts>> {
+    traces::begin(shared, run);
     let mut receipts = None;
     let is_transactional = shared.output.is_transactional();
+    let is_watched = shared.seat.tap().is_some();
     for (index, message) in run.messages.iter_mut().enumerate() {
         let Handling::Done(records) = &mut message.handling else { continue };
         if records.is_empty() && !is_transactional {
@@ -25,8 +32,11 @@ pub(super) async fn produce(shared: &Shared, run: &mut Run) -> Option<Arc<Receip
             message.handling = Handling::Failed(Failure::Reject { reason });
             continue;
         }
+        traces::hand_on(shared, &message.delivery, records);
         let receipt = receipts.get_or_insert_with(Receipts::new).receipt(index as u32);
-        let (mark, records) = (Some(message.delivery.mark()), std::mem::take(records));
+        // Whoever watches is shown them once Kafka has them.
+        let records = if is_watched { records.clone() } else { std::mem::take(records) };
+        let mark = Some(message.delivery.mark());
         shared.output.hand_over(Ended { mark, records, receipt }).await;
     }
     if is_transactional && receipts.is_some() {
@@ -76,47 +86,12 @@ pub(super) fn answer(shared: &Arc<Shared>, run: Run, receipts: Option<Arc<Receip
 }
 
 fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
-    let mut handled = 0;
-    let mut given_up = Vec::new();
     let version = run.version;
     let too_bad = version.compared.then(|| compare(shared, &run)).flatten();
+    let mut answers = Answers { shared, version, handled: 0, given_up: Vec::new(), told: Told::new(shared) };
     let mut decisions = shared.decisions();
-    for RunMessage { lane, mut delivery, handling, .. } in run.messages {
-        if version.on_trial && is_its_fault(&handling) {
-            delivery.untried = true;
-            decisions.settle(lane, delivery, End::GivenBack);
-            continue;
-        }
-        let failure = match handling {
-            Handling::Done(_) => {
-                handled += 1;
-                decisions.settle(lane, delivery, End::Finished);
-                continue;
-            }
-            Handling::NotStarted => {
-                decisions.settle(lane, delivery, End::GivenBack);
-                continue;
-            }
-            Handling::Batched(slot) => match decisions.put(shared, (lane, delivery), slot, version) {
-                Ok(()) => continue,
-                Err((unknown, reason)) => {
-                    delivery = unknown;
-                    Failure::Reject { reason }
-                }
-            },
-            Handling::Failed(failure) => failure,
-        };
-        match decide(&failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {
-            Decision::Retry(wait) => {
-                give_up::tell_retry(shared, &delivery, &failure, wait);
-                delivery.failed(failure.reason(), shared.now() + wait);
-                decisions.settle(lane, delivery, End::Retry);
-            }
-            Decision::GiveUp => {
-                given_up.push(GivenUp::new(lane, delivery, &failure, shared.plugin.failure.action));
-            }
-        }
-    }
+    run.messages.into_iter().for_each(|message| answers.give(&mut decisions, message));
+    let Answers { handled, given_up, told, .. } = answers;
     if handled > 0 {
         shared.metrics.count_outcome(Outcome::Handled, handled);
     }
@@ -127,6 +102,7 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
     decisions.come_home(version.id);
     let has_ended = decisions.has_nothing_of(version.id);
     drop(decisions);
+    told.send();
     if has_ended {
         shared.versions.let_go(version.id);
     }
@@ -134,6 +110,77 @@ fn answer_now(shared: &Arc<Shared>, run: Run, batch: Option<u64>) {
         shared.seat.roll_back_by_itself(reason);
     }
     given_up.into_iter().for_each(|message| give_up::begin(shared, message));
+}
+
+/// The answers for the messages of one run, and what is to be done when the lock is let go.
+struct Answers<'a> {
+    shared: &'a Arc<Shared>,
+    version: Version,
+    handled: u64,
+    given_up: Vec<GivenUp>,
+    told: Told<'a>,
+}
+
+impl Answers<'_> {
+    fn give(&mut self, decisions: &mut Decisions, message: RunMessage) {
+        let RunMessage { lane, mut delivery, handling, handle_ns, .. } = message;
+        if let Handling::Failed(failure) = &handling {
+            spans::fail(&mut delivery, failure);
+        }
+        if self.version.on_trial && is_its_fault(&handling) {
+            delivery.untried = true;
+            return self.give_back(decisions, (lane, delivery));
+        }
+        match handling {
+            Handling::Done(records) => {
+                self.handled += 1;
+                tap::show(self.shared, &delivery, handle_ns, Turn::Handled(&records));
+                self.told.end(&mut delivery, Became::Outcome(Outcome::Handled));
+                decisions.settle(lane, delivery, End::Finished);
+            }
+            Handling::NotStarted => self.give_back(decisions, (lane, delivery)),
+            Handling::Batched(slot) => {
+                let unknown = decisions.put(self.shared, (lane, delivery), slot, self.version).err();
+                if let Some((delivery, reason)) = unknown {
+                    self.fail(decisions, (lane, delivery), handle_ns, &Failure::Reject { reason });
+                }
+            }
+            Handling::Failed(failure) => self.fail(decisions, (lane, delivery), handle_ns, &failure),
+        }
+    }
+
+    /// It is as if it had never been taken.
+    fn give_back(&mut self, decisions: &mut Decisions, (lane, mut delivery): (LaneId, Delivery)) {
+        self.told.end(&mut delivery, Became::GivenBack);
+        decisions.settle(lane, delivery, End::GivenBack);
+    }
+
+    /// It is tried again, or given up on.
+    fn fail(
+        &mut self,
+        decisions: &mut Decisions,
+        (lane, mut delivery): (LaneId, Delivery),
+        handle_ns: u64,
+        failure: &Failure,
+    ) {
+        let shared = self.shared;
+        match decide(failure, delivery.attempt(), &shared.plugin.retry, fastrand::u32(..)) {
+            Decision::Retry(wait) => {
+                give_up::tell_retry(shared, &delivery, failure, wait);
+                if shared.seat.tap().is_some() {
+                    let reason = &failure.to_string();
+                    tap::show(shared, &delivery, handle_ns, Turn::Again { reason, wait });
+                }
+                self.told.end(&mut delivery, Became::Retried(wait));
+                delivery.failed(failure.reason(), shared.now() + wait);
+                decisions.settle(lane, delivery, End::Retry);
+            }
+            Decision::GiveUp => {
+                let action = shared.plugin.failure.action;
+                self.given_up.push(GivenUp::new((lane, delivery), handle_ns, failure, action));
+            }
+        }
+    }
 }
 
 /// Notes how the messages of a run went, beside another version's. Returns why the one that is tried has to go, if it

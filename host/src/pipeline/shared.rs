@@ -9,13 +9,14 @@ use tokio::time::Instant;
 
 use crate::ack::Delivery;
 use crate::budget::{Asked, Pace};
-use crate::buffer::{Buffer, End};
+use crate::buffer::Buffer;
 use crate::config;
 use crate::edge::{Bell, Output, Room};
 use crate::log_limit::LogLimit;
 use crate::metrics::{PluginMetrics, ThrottledBy};
 use crate::plugin::{Generation, Kind};
-use crate::run::{HeldUp, RUN_MESSAGES_MAX, Run};
+use crate::run::{RUN_MESSAGES_MAX, Run};
+use crate::spans::Spans;
 
 use super::control::{Seat, State};
 use super::decisions::Decisions;
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) plugin: Arc<config::Plugin>,
     pub(super) metrics: Arc<PluginMetrics>,
     pub(super) output: Arc<dyn Output>,
+    /// Where spans go; none when there is no collector.
+    pub(super) spans: Option<Spans>,
     /// Given to every run; once set, nothing that has not begun begins.
     pub(super) stopping: Arc<AtomicBool>,
     /// Only who holds it waits for work or for a permit, so each is given to one worker, in the order in which
@@ -62,7 +65,7 @@ pub(super) struct Shared {
     pub(super) failure_log: Arc<LogLimit>,
     bell: Arc<Bell>,
     /// A run of more than one message was taken since somebody last saw that there is none.
-    long_runs: AtomicBool,
+    pub(super) long_runs: AtomicBool,
     /// What the intake waits for: one of the `RING_…`.
     ring: AtomicU8,
     decisions: Mutex<Decisions>,
@@ -92,7 +95,7 @@ impl Shared {
     pub(super) fn new(
         seat: Arc<Seat>,
         bell: Arc<Bell>,
-        output: Arc<dyn Output>,
+        (output, spans): (Arc<dyn Output>, Option<Spans>),
         versions: Arc<Versions>,
     ) -> Self {
         let (plugin, metrics) = (seat.plugin.clone(), seat.metrics.clone());
@@ -101,6 +104,7 @@ impl Shared {
             seat,
             metrics,
             output,
+            spans,
             stopping: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             work: Notify::new(),
@@ -141,6 +145,8 @@ impl Shared {
         self.changed(&mut decisions);
         drop(decisions);
         staff::hire(self, budget.concurrency);
+        // What was taken under the budget before and has not started is under this one.
+        self.take_back();
         self.look_up();
     }
 
@@ -233,7 +239,7 @@ impl Shared {
         self.show(&decisions.buffer);
     }
 
-    fn show(&self, buffer: &Buffer) {
+    pub(super) fn show(&self, buffer: &Buffer) {
         let in_flight = self.in_flight.load(Ordering::SeqCst);
         self.metrics.in_flight.store(in_flight as i64, Ordering::Relaxed);
         self.metrics.buffer_messages.store(buffer.messages(in_flight) as u64, Ordering::Relaxed);
@@ -318,32 +324,6 @@ impl Shared {
         decisions.set_out(generation.id);
         let run = Run::new(run, self.stopping.clone()).by(active.mark(generation));
         Take::Task(Task::Run(run), generation.clone())
-    }
-
-    /// Takes back what waits in a run behind a message that takes long, so that a free worker can start it.
-    pub(super) fn rescue(&self) -> HeldUp {
-        let mut found = HeldUp::Nothing;
-        if !self.long_runs.swap(false, Ordering::Relaxed) {
-            return found;
-        }
-        for run in self.staff.lookouts().iter().filter_map(|lookout| lookout.look()) {
-            match run.is_held_up() {
-                HeldUp::Yes => {
-                    let mut decisions = self.decisions();
-                    run.take_waiting().for_each(|(lane, delivery)| {
-                        decisions.buffer.settle(lane, delivery, End::GivenBack);
-                    });
-                    self.show(&decisions.buffer);
-                    found = HeldUp::Yes;
-                }
-                HeldUp::NotYet if found == HeldUp::Nothing => found = HeldUp::NotYet,
-                _ => {}
-            }
-        }
-        if found != HeldUp::Nothing {
-            self.long_runs.store(true, Ordering::Relaxed);
-        }
-        found
     }
 
     /// A worker is done with its run.

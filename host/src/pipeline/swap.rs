@@ -19,6 +19,7 @@ use crate::plugin::{Engine, Generation, Kept, Shelf, digest_of};
 const BY_ITSELF: &str = "gristmill";
 
 /// What new versions are made with.
+#[derive(Clone)]
 pub struct Workshop {
     /// The engine that runs them.
     pub engine: Arc<Engine>,
@@ -30,12 +31,35 @@ pub struct Workshop {
     pub runtime: tokio::runtime::Handle,
 }
 
+/// A component of the config's file that may take over at once. While it lives, no other swap of its plugin begins.
+pub struct Prepared {
+    placed: Placed,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Prepared {
+    /// Its digest.
+    pub fn digest(&self) -> &str {
+        self.placed.generation.digest()
+    }
+
+    /// It does not take over after all.
+    pub async fn abandon(self) {
+        self.placed.generation.cool().await;
+    }
+}
+
 /// What is wanted of a swap, by whom, and why.
 struct Wish {
     how: How,
-    origin: Origin,
     why: String,
     by: String,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("generation", &self.placed.generation).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Workshop {
@@ -53,19 +77,57 @@ impl Seat {
     /// Why it does not come in.
     pub async fn swap(self: &Arc<Self>, wasm: Vec<u8>, how: How, by: &str) -> Result<Swapped, NoSwap> {
         let why = format!("{by} put it in the place of the config's component");
-        self.work_at(wasm, Wish { how, origin: Origin::Swapped, why, by: by.to_owned() }).await
+        self.work_at(wasm, Wish { how, why, by: by.to_owned() }).await
     }
 
-    /// The file that the config names holds `wasm` now, which takes over, whatever it imports: who writes the file has
-    /// said yes.
+    /// Prepares the component of the file that the config names, loaded as `generation` from `wasm` and started on trial, to
+    /// take over whatever it imports: who writes the file has said yes.
     ///
     /// # Errors
     ///
-    /// Why it does not come in.
-    pub async fn follow_file(self: &Arc<Self>, wasm: Vec<u8>, by: &str) -> Result<Swapped, NoSwap> {
-        let how = How { accept_new_imports: true, ..How::default() };
-        let why = "the file that the config names has changed".to_owned();
-        self.work_at(wasm, Wish { how, origin: Origin::Config, why, by: by.to_owned() }).await
+    /// When a version is being tried, or the component cannot be kept.
+    pub async fn prepare_file(
+        self: &Arc<Self>,
+        generation: Arc<Generation>,
+        wasm: &[u8],
+        by: &str,
+    ) -> Result<Prepared, NoSwap> {
+        let versions = self.present_versions()?;
+        // A swap that is under way ends soon, and whoever writes a file does not ask again.
+        let turn = self.swapping.clone().lock_owned().await;
+        unless_on_trial(versions)?;
+        self.keep_component(wasm)?;
+        generation.warm(self.budget().concurrency).await;
+        let placed = Placed {
+            generation,
+            origin: Origin::Config,
+            why: "the file that the config names has changed".to_owned(),
+            since: jiff::Timestamp::now(),
+            by: by.to_owned(),
+        };
+        Ok(Prepared { placed, _turn: turn })
+    }
+
+    /// The component of the file that the config names takes over.
+    pub fn follow_file(&self, prepared: Prepared) {
+        let Prepared { placed, _turn } = prepared;
+        let Some(versions) = self.versions() else { return };
+        let (digest, by) = (placed.generation.digest().to_owned(), placed.by.clone());
+        // It was loaded for the budget of the config.
+        placed.generation.allow(&self.budget());
+        self.set_base(&digest);
+        self.note(format!("swapped to {digest}: {}", placed.why), &by);
+        self.take_over(versions, placed, SwapResult::Done, &by);
+    }
+
+    /// The component that was to come in is refused. Saying so again changes nothing.
+    pub fn refuse(&self, digest: &str, reason: String, by: &str) {
+        let is_known = |last: &Ended| last.digest == digest && last.reason.as_deref() == Some(&reason);
+        if self.last_swap().as_ref().is_some_and(is_known) {
+            return;
+        }
+        self.note(format!("refused {digest}: {reason}"), by);
+        self.has_ended(SwapResult::Refused, digest.to_owned(), Some(reason), by);
     }
 
     /// The version that is being tried takes over.
@@ -147,8 +209,7 @@ impl Seat {
             let digest = digest_of(&wasm);
             let done = seat.bring_in(wasm, &wish).await;
             if let Err(NoSwap::Refused(reason)) = &done {
-                seat.note(format!("refused {digest}: {reason}"), &wish.by);
-                seat.has_ended(SwapResult::Refused, digest, Some(reason.clone()), &wish.by);
+                seat.refuse(&digest, reason.clone(), &wish.by);
             }
             done
         };
@@ -157,12 +218,7 @@ impl Seat {
 
     async fn bring_in(self: &Arc<Self>, wasm: Vec<u8>, wish: &Wish) -> Result<Swapped, NoSwap> {
         let versions = self.present_versions()?;
-        if let Some(trial) = versions.trial() {
-            let (mode, digest) = (trial.mode, trial.new.digest);
-            return Err(NoSwap::Busy(format!(
-                "{digest} is being tried as a {mode}: promote it or roll it back first"
-            )));
-        }
+        unless_on_trial(versions)?;
         let is_trial = wish.how.canary.is_some() || wish.how.shadow;
         let wasm = Arc::new(wasm);
         let generation = self.load(wasm.clone(), wish.how.shadow).await?;
@@ -175,13 +231,11 @@ impl Seat {
             )));
         }
         generation.probe().await.map_err(|refusal| NoSwap::Refused(refusal.to_string()))?;
-        // Every version is kept: the next one may be rolled back to it, and a restart has to find it then.
-        let kept = self.workshop()?.shelf.keep(&wasm);
-        kept.map_err(|error| NoSwap::Failed(format!("the component cannot be kept: {error:#}")))?;
+        self.keep_component(&wasm)?;
         let digest = generation.digest().to_owned();
         let placed = Placed {
             generation,
-            origin: wish.origin,
+            origin: Origin::Swapped,
             why: wish.why.clone(),
             since: jiff::Timestamp::now(),
             by: wish.by.clone(),
@@ -190,9 +244,6 @@ impl Seat {
             self.begin_trial(versions, placed, wish).await;
         } else {
             placed.generation.warm(self.budget().concurrency).await;
-            if wish.origin == Origin::Config {
-                self.set_base(&digest);
-            }
             self.note(format!("swapped to {digest}: {}", wish.why), &wish.by);
             self.take_over(versions, placed, SwapResult::Done, &wish.by);
         }
@@ -203,6 +254,12 @@ impl Seat {
         };
         let stable = versions.active().stable.digest().to_owned();
         Ok(Swapped { new_imports, trial: is_trial.then_some(digest), ..swapped(result, stable) })
+    }
+
+    /// Every version is kept: the next one may be rolled back to it, and a restart has to find it then.
+    fn keep_component(&self, wasm: &[u8]) -> Result<(), NoSwap> {
+        let kept = self.workshop()?.shelf.keep(wasm);
+        kept.map_err(|error| NoSwap::Failed(format!("the component cannot be kept: {error:#}")))
     }
 
     /// Compiles and checks a component where a thread may be held.
@@ -315,6 +372,12 @@ impl Seat {
             NoSwap::Busy("another swap of this plugin is under way; try again when it is over".to_owned())
         })
     }
+}
+
+fn unless_on_trial(versions: &Versions) -> Result<(), NoSwap> {
+    let Some(trial) = versions.trial() else { return Ok(()) };
+    let (mode, digest) = (trial.mode, trial.new.digest);
+    Err(NoSwap::Busy(format!("{digest} is being tried as a {mode}: promote it or roll it back first")))
 }
 
 fn swapped(result: &str, digest: String) -> Swapped {

@@ -1,6 +1,7 @@
 //! The way from end to end on a source and an output in memory, with a guest written as text and paused time.
 
 mod live;
+mod traces;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
@@ -18,6 +19,7 @@ use crate::message::Batch;
 use crate::outcome::{Outcome, OutputRecord};
 use crate::plugin::guests::{ECHO, handler, plugin};
 use crate::plugin::{Engine, Generation, Shelf};
+use crate::spans::Queue;
 use crate::timer::Timer;
 
 /// Returns a reject when the payload is the one byte `x`, else what `ECHO` returns.
@@ -112,6 +114,16 @@ struct World {
 
 impl World {
     fn new(wasm: &[u8], keep_receipts: bool, change: impl FnOnce(&mut config::Plugin)) -> Self {
+        Self::traced(wasm, keep_receipts, change, None)
+    }
+
+    /// The same, with spans that go somewhere.
+    fn traced(
+        wasm: &[u8],
+        keep_receipts: bool,
+        change: impl FnOnce(&mut config::Plugin),
+        spans: Option<&Queue>,
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut plugin = plugin();
         plugin.output = Some("t".to_owned());
@@ -138,6 +150,7 @@ impl World {
             source: Box::new(source),
             output: output.clone(),
             timer: Timer::Runtime,
+            spans: spans.map(|queue| queue.of(&seat.plugin, seat.metrics.clone())),
         };
         let running = start(parts, &tokio::runtime::Handle::current()).unwrap();
         let partition = Partition::new("t".into(), 0);

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
@@ -44,6 +45,10 @@ pub struct KeptBudget {
     pub budget: serde_json::Map<String, serde_json::Value>,
     /// The config's budget then: the other is in effect as long as that is the same.
     pub instead_of: serde_json::Map<String, serde_json::Value>,
+    /// Who changed it last.
+    pub by: String,
+    /// When, as RFC 3339 has it.
+    pub at: String,
 }
 
 /// A folder in the host's data.
@@ -51,12 +56,15 @@ pub struct KeptBudget {
 pub struct Shelf {
     components: PathBuf,
     records: PathBuf,
+    /// Held while a record is read, changed and written: a swap and a budget of one plugin may change it at once.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Shelf {
     /// The shelf in the folder `data`; made when something is put on it.
     pub fn new(data: &Path) -> Self {
-        Self { components: data.join("components"), records: data.join("plugins") }
+        let (components, records) = (data.join("components"), data.join("plugins"));
+        Self { components, records, changing: Arc::default() }
     }
 
     /// The component of this digest.
@@ -112,6 +120,7 @@ impl Shelf {
     ///
     /// When it cannot be written.
     pub fn change(&self, plugin: &str, change: impl FnOnce(&mut Record)) -> anyhow::Result<()> {
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.record(plugin);
         let mut record = before.clone();
         change(&mut record);

@@ -19,7 +19,7 @@ fn handle(message: Message) -> Handled {
     match mark[24] {
         b't' => unruly::trap(),
         b's' => std::thread::sleep(Duration::from_millis(50)),
-        b'l' => std::mem::forget(std::hint::black_box(vec![1_u8; LEAK_BYTES])),
+        b'l' => std::mem::forget(std::hint::black_box(Vec::<u8>::with_capacity(LEAK_BYTES))),
         b'f' => return Err(unruly::Failure::Reject("this version rejects everything".into())),
         _ => {}
     }

@@ -13,7 +13,7 @@ use super::{BUDGETED_TIME, Settings, UNBUDGETED_TIME, figures, load, plugin};
 use crate::capability::Grants;
 use crate::config::{self, Budget};
 use crate::kafka::{Embedded, KafkaOutput, KafkaSource};
-use crate::pipeline::control::Seat;
+use crate::pipeline::control::{Roster, Seat};
 use crate::pipeline::{self, Parts};
 use crate::plugin::{Engine, Generation};
 use crate::timer::Timer;
@@ -79,7 +79,10 @@ impl Stage {
         let engine = Engine::new(&host, &plugins)?;
         let seats = plugins.map(|plugin| Seat::new(Arc::new(plugin)));
         if let Some(listen) = settings.listen {
-            let admin = admin::start(&config::Admin { listen, token: None }, seats.to_vec())?;
+            let admin = admin::start(
+                &config::Admin { listen, token: None },
+                Roster::new(engine.room(), seats.to_vec()),
+            )?;
             tracing::info!(address = %admin.address, "admin is listening");
         }
         // Busy for a third of the time, so that the rate is what holds the plugin and not the concurrency.
@@ -111,6 +114,7 @@ impl Stage {
             source: Box::new(source),
             output: Arc::new(output),
             timer: Timer::Precise,
+            spans: None,
         };
         let running = pipeline::start(parts, self.runtime.handle())?;
         let mut began = None;

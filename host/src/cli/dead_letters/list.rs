@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::words::{age, as_json, cut, one_line};
+use super::super::words::{age, cut, one_line};
+use super::words::as_json;
 use super::{Pick, Where, logs, now_ms, open};
 use crate::app::dead_letters::{Choice, Letter, Seen};
 
@@ -129,7 +130,7 @@ impl Table {
         }
         let columns = if self.with_replayed { COLUMNS } else { COLUMNS - 1 };
         let before = self.widths[..columns].iter().map(|width| width + 2).sum::<usize>();
-        let room = terminal_width().map(|width| width.saturating_sub(before).max(REASON_WIDTH_MIN));
+        let room = logs::terminal_width().map(|width| width.saturating_sub(before).max(REASON_WIDTH_MIN));
         for (cells, reason) in &rows {
             let mut line = String::new();
             for (cell, width) in cells[..columns].iter().zip(self.widths) {
@@ -140,10 +141,4 @@ impl Table {
         }
         Ok(())
     }
-}
-
-/// Columns of the terminal that stdout is; none in a pipe, where nothing is cut.
-fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }

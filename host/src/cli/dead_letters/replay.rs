@@ -1,6 +1,6 @@
 //! `gristmill dead-letters replay`
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::super::EXIT_OTHER;
-use super::words::counted;
+use super::super::words::counted;
 use super::{Pick, Where, logs, open};
 use crate::app::dead_letters::{
     self, Choice, Desk, Done, Filter, Letter, Place, Plan, Request, Spot, Usage, Watch, plan, try_through,
@@ -173,18 +173,12 @@ fn summary(verb: &str, letters: u64, plan: &Plan) -> String {
 
 /// Asks on a terminal. In a pipe nobody could answer, and whoever wrote the script has decided.
 fn confirmed(plan: &Plan) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !logs::can_ask() {
         return Ok(true);
     }
     let topics: Vec<String> =
         plan.topics.iter().map(|(topic, letters)| format!("{letters} to `{topic}`")).collect();
-    let question = format!("Replay {}: {}? [y/N] ", counted(plan.letters(), "letter"), topics.join(", "));
-    let mut stderr = std::io::stderr();
-    write!(stderr, "{question}")?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    logs::ask(&format!("Replay {}: {}?", counted(plan.letters(), "letter"), topics.join(", ")))
 }
 
 /// Prints a line for each letter that would go.

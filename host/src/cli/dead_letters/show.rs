@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::words::{age, as_json, harmless, shown};
+use super::super::words::{age, harmless};
+use super::words::{as_json, shown};
 use super::{Where, logs, now_ms, open};
 use crate::app::dead_letters::{Choice, Letter, Note, Seen, Spot};
 
